@@ -1,0 +1,79 @@
+/* The store: every entry of every log, indexed by topic, by (topic, key) and by owner (protocol.md 4).
+ *
+ * An entry is one presence of one log. It is held by (log index, eid); the log layer finds it by eid, the
+ * store by topic, key and owner. An entry with the visible flag holds exactly what was last shown.
+ * Counters and key edges follow the visible flag. Nothing here knows versions beyond eid and dot.
+ *
+ * Indexes (entry ids, topic ids) are reused after removal and never leave the tracker's lock; strings
+ * returned point into the store and live until the entry is changed or removed.
+ */
+#ifndef PR_STORE_H
+#define PR_STORE_H
+
+#include "alloc.h"
+#include "text.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct pr_store pr_store;
+typedef uint32_t pr_id; /* of an entry or a topic; 0 = none */
+
+int pr_store_new(const pr_alloc *, pr_store **out);
+void pr_store_free(pr_store *);
+
+/* ---- entries ---- */
+/* Not visible yet. eid <= dot. owner 0 = of another member. ENOMEM leaves the store as it was. */
+int pr_store_insert(pr_store *, uint16_t log, uint64_t eid, uint64_t dot, presence_str topic, presence_str key,
+                    presence_str meta, presence_owner owner, pr_id *out);
+/* New value under the same eid. The old meta goes to *old (released with pr_store_meta_release) so that a diff can
+ * show it. Keeps the visible flag; keeps the place in every index. */
+typedef struct pr_meta_hold {
+    uint32_t handle;
+    presence_str meta;
+} pr_meta_hold;
+int pr_store_set(pr_store *, pr_id, uint64_t dot, presence_str meta, pr_meta_hold *old);
+void pr_store_meta_release(pr_store *, pr_meta_hold *);
+void pr_store_remove(pr_store *, pr_id); /* must not be visible; unlinks it from owner, topic and key */
+/* Makes room for `entries` more (a hint, capped by the caller): tables are grown once. */
+void pr_store_presize(pr_store *, size_t entries);
+
+typedef struct pr_view {
+    uint64_t eid, dot, prev_dot; /* prev_dot: the dot shown before the last shown update; 0 none */
+    presence_str topic, key, meta;
+    pr_id topic_id;
+    uint16_t log;
+    bool visible;
+    presence_owner owner;
+} pr_view;
+void pr_store_view(const pr_store *, pr_id, pr_view *out);
+uint64_t pr_store_eid(const pr_store *, pr_id);
+uint64_t pr_store_dot(const pr_store *, pr_id);
+bool pr_store_visible(const pr_store *, pr_id);
+size_t pr_store_size(const pr_store *); /* entries held, visible or not */
+
+/* ---- the member behind a log index: needed for refs, order and names in snapshots and diffs ---- */
+void pr_store_name_log(pr_store *, uint16_t log, uint64_t inst, presence_str member_name); /* copies */
+int pr_store_log_inst(const pr_store *, uint16_t log, uint64_t *inst);
+
+/* ---- local entries by owner ---- */
+/* entry of (owner, topic, key), 0 = none */
+pr_id pr_store_find_owned(const pr_store *, presence_owner, presence_str topic, presence_str key);
+pr_id pr_store_first_owned(const pr_store *, presence_owner);                         /* 0 = none; O(1) */
+int pr_store_owner_open(pr_store *, uint64_t lease_deadline_ms, presence_owner *out); /* 0 = no lease */
+int pr_store_owner_check(const pr_store *, presence_owner); /* 0, EOWNER (never existed), EOWNERCLOSED */
+int pr_store_owner_lease(pr_store *, presence_owner, uint64_t lease_deadline_ms);
+/* the lease that runs out first, 0 = none (a heap or the like: O(log n)) */
+presence_owner pr_store_owner_first_lease(const pr_store *, uint64_t *deadline_ms);
+void pr_store_owner_close(pr_store *, presence_owner); /* must own nothing any more */
+
+/* ---- counts, O(1) ---- */
+void pr_store_count(const pr_store *, presence_str topic, size_t *keys, size_t *metas); /* visible ones */
+size_t pr_store_topic_count(const pr_store *);             /* topics with a visible entry */
+size_t pr_store_log_count(const pr_store *, uint16_t log); /* entries held of a log */
+
+/* ---- interest: diffs are only built for topics somebody watches ---- */
+int pr_store_watch(pr_store *, presence_str topic); /* counted */
+void pr_store_unwatch(pr_store *, presence_str topic);
+void pr_store_watch_all(pr_store *, bool);
+
+#endif
