@@ -1,0 +1,103 @@
+"""roster.py: a line-based presence server; roster.c and roster.mjs are the same in C and Node.
+
+    roster.py PORT [OPTION=VALUE …]        e.g. roster.py 7002 name=python join=127.0.0.1:7946
+
+A connection says, one line each:
+    join ROOM NAME [JSON]   be in a room; first its state comes back, then every change, as JSON lines
+    update JSON             change what the others see
+    leave                   leave the room
+    list ROOM | members     ask this member what it sees
+A connection owns what it joined: however it ends, its presence leaves, on every member of the cluster.
+"""
+
+import asyncio
+import json
+import signal
+import sys
+
+from libpresence import Presence, PresenceError
+
+
+class Connection:
+    def __init__(self, users, writer):
+        self.users, self.writer = users, writer
+        self.owner = users.owner()
+        self.room = self.name = self.forwarder = None
+
+    def say(self, **event):
+        self.writer.write((json.dumps(event, ensure_ascii=False) + "\n").encode())
+
+    async def join(self, room, name, meta="{}"):
+        await self.leave()
+        self.users.track(self.owner, room, name, json.loads(meta))
+        self.room, self.name = room, name
+        self.forwarder = asyncio.create_task(self.forward(room))
+
+    async def forward(self, room):
+        async with self.users.subscribe(room) as events:
+            async for event in events:
+                self.writer.write(f'{{"topic":{json.dumps(room)},"event":"{event.event}","payload":{event.text}}}\n'.encode())
+                await self.writer.drain()
+
+    async def update(self, meta):
+        self.users.update(self.owner, self.room or "none", self.name or "none", json.loads(meta))
+
+    async def leave(self):
+        if self.room is not None:
+            self.forwarder.cancel()
+            self.users.untrack(self.owner, self.room, self.name)
+            self.room = None
+
+    async def list(self, room):
+        payload = await self.users.list(room)
+        self.say(event="list", keys=self.users.count(room), metas=self.users.count(room, metas=True), payload=payload)
+
+    async def members(self):
+        self.say(event="members", payload={member.name: member.status for member in self.users.members()})
+
+    async def run_line(self, line):
+        command, _, rest = line.partition(" ")
+        commands = {"join": (self.join, 2), "update": (self.update, 0), "leave": (self.leave, 0), "list": (self.list, 0),
+                    "members": (self.members, 0)}
+        try:
+            method, splits = commands[command]
+            await method(*(rest.split(" ", splits) if rest else ()))
+        except PresenceError as error:
+            self.say(event="error", payload={"code": error.name, "reason": str(error)})
+        except (KeyError, TypeError, ValueError) as error:
+            self.say(event="error", payload={"code": "PRESENCE_EINVAL", "reason": str(error)})
+
+    async def run(self, reader):
+        try:
+            while line := await reader.readline():
+                await self.run_line(line.decode().rstrip("\r\n"))
+        except (ConnectionError, ValueError):
+            pass  # a reset, a line too long, or no UTF-8: the end like any other
+        finally:
+            if self.forwarder:
+                self.forwarder.cancel()
+            self.owner.close()  # whatever it owned leaves
+            self.writer.close()
+
+
+def option(text):
+    name, _, value = text.partition("=")
+    return name, value.split(",") if name == "join" else value
+
+
+async def main(port, *settings):
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    async with Presence(**dict(map(option, settings))) as users:
+        async def serve(reader, writer):
+            await Connection(users, writer).run(reader)
+
+        server = await asyncio.start_server(serve, "127.0.0.1", int(port), limit=16384)
+        print("ready", server.sockets[0].getsockname()[1], users.address, flush=True)
+        await ended.wait()
+        server.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
