@@ -9,6 +9,7 @@
  *     list ROOM | members     ask this member what it sees
  * A connection owns what it joined: however it ends, its presence leaves, on every member of the cluster.
  */
+#define _GNU_SOURCE /* pipe2 */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -11,6 +11,7 @@ A connection owns what it joined: however it ends, its presence leaves, on every
 """
 
 import asyncio
+import contextlib
 import json
 import signal
 import sys
@@ -34,10 +35,12 @@ class Connection:
         self.forwarder = asyncio.create_task(self.forward(room))
 
     async def forward(self, room):
-        async with self.users.subscribe(room) as events:
-            async for event in events:
-                self.writer.write(f'{{"topic":{json.dumps(room)},"event":"{event.event}","payload":{event.text}}}\n'.encode())
-                await self.writer.drain()
+        with contextlib.suppress(ConnectionError):
+            async with self.users.subscribe(room) as events:
+                async for event in events:
+                    line = f'{{"topic":{json.dumps(room)},"event":"{event.event}","payload":{event.text}}}\n'
+                    self.writer.write(line.encode())
+                    await self.writer.drain()
 
     async def update(self, meta):
         self.users.update(self.owner, self.room or "none", self.name or "none", json.loads(meta))
