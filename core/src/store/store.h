@@ -32,6 +32,8 @@ typedef struct pr_meta_hold {
     presence_str meta;
 } pr_meta_hold;
 int pr_store_set(pr_store *, pr_id, uint64_t dot, presence_str meta, pr_meta_hold *old);
+/* Takes pr_store_set back: the held meta and the dot from before it. Cannot fail; *old is empty afterwards. */
+void pr_store_unset(pr_store *, pr_id, uint64_t dot, pr_meta_hold *old);
 void pr_store_meta_release(pr_store *, pr_meta_hold *);
 void pr_store_remove(pr_store *, pr_id); /* must not be visible; unlinks it from owner, topic and key */
 /* Makes room for `entries` more (a hint, capped by the caller): tables are grown once. */
