@@ -1,0 +1,18 @@
+/* The header of a frame, and how the encoder completes one (protocol.md 5.1). */
+#ifndef PR_FRAMING_H
+#define PR_FRAMING_H
+
+#include "wire.h"
+
+#define PR_HEADER_SIZE       4
+#define PR_HEADER_LENGTH     0xffffffu
+#define PR_HEADER_TYPE_SHIFT 24
+#define PR_HEADER_TYPE_MASK  31u
+#define PR_HEADER_COMPRESSED (1u << 29)
+#define PR_HEADER_CRC        (1u << 30)
+#define PR_HEADER_RESERVED   (1u << 31)
+
+/* buffer holds PR_HEADER_SIZE bytes from start on, then the payload: fills in the header, appends the trailer. */
+int pr_frame_finish(pr_buffer *, size_t start, uint8_t type, uint32_t max_frame);
+
+#endif
