@@ -1,0 +1,191 @@
+/* Dialling: one address text, within one time-out.
+ *
+ * Happy path: DIAL -> numeric (or resolved, one name at a time) -> connect -> open, the engine is told link_up with the
+ * id of the DIAL.
+ * Failure paths, each ends in one dial_failed:
+ *   the text cannot be parsed, or the name does not resolve: unresolved.
+ *   the address is beyond loopback (no security in this version): unreachable, with a log line.
+ *   refused; a connection to itself (a free local port that happened to dial itself) counts as refused.
+ *   no route and the like: unreachable. The time-out passes, in the resolver's queue too: timeout.
+ *   a name with several addresses: the next one is tried; the end of the last is told.
+ *   no memory for the connection: unreachable, told through `unmade`.
+ */
+#include "driver.h"
+#include <stdio.h>
+#include <string.h>
+
+static void connect_next(pr_conn *);
+static void resolve_next(pr_net *);
+
+void pr_dial_fail(pr_conn *conn, int end) {
+    if (conn->state == PR_CONN_CLOSED) return;
+    atomic_fetch_add_explicit(&conn->net->dial_failures, 1, memory_order_relaxed);
+    conn->notice.dial_end = end;
+    pr_conn_notice(conn);
+    pr_conn_end(conn, 0);
+}
+
+static void on_timeout(uv_timer_t *timer) { pr_dial_fail(timer->data, PR_DIAL_TIMEOUT); }
+
+static int end_of(int status) {
+    if (status == UV_ECONNREFUSED || status == UV_ECONNRESET) return PR_DIAL_REFUSED;
+    return status == UV_ETIMEDOUT ? PR_DIAL_TIMEOUT : PR_DIAL_UNREACHABLE;
+}
+
+static bool connected_to_itself(pr_conn *conn) {
+    struct sockaddr_storage here, there;
+    int here_size = sizeof here, there_size = sizeof there;
+    memset(&here, 0, sizeof here);
+    memset(&there, 0, sizeof there);
+    if (uv_tcp_getsockname(&conn->tcp, (struct sockaddr *)&here, &here_size) != 0) return false;
+    if (uv_tcp_getpeername(&conn->tcp, (struct sockaddr *)&there, &there_size) != 0) return false;
+    return pr_socket_equal((struct sockaddr *)&here, (struct sockaddr *)&there);
+}
+
+static void on_reopened(uv_handle_t *handle) {
+    pr_conn *conn = handle->data;
+    pr_net *net = conn->net;
+    conn->handles--;
+    conn->started = false;
+    if (conn->state == PR_CONN_CONNECTING) {
+        connect_next(conn);
+        return;
+    }
+    pr_conn_free_if_done(conn);
+    pr_net_finish_if_idle(net);
+}
+
+static void on_connect(uv_connect_t *connect, int status) {
+    pr_conn *conn = connect->data;
+    if (conn->state != PR_CONN_CONNECTING) return;
+    if (status == 0 && !connected_to_itself(conn)) {
+        pr_conn_open(conn);
+        return;
+    }
+    conn->last_end = status == 0 ? PR_DIAL_REFUSED : end_of(status);
+    if (conn->addresses_at < conn->addresses_size) {
+        uv_close((uv_handle_t *)&conn->tcp, on_reopened);
+    } else {
+        pr_dial_fail(conn, conn->last_end);
+    }
+}
+
+static void connect_next(pr_conn *conn) {
+    conn->state = PR_CONN_CONNECTING;
+    conn->connect.data = conn;
+    if (pr_conn_tcp(conn) != 0) {
+        pr_dial_fail(conn, PR_DIAL_UNREACHABLE);
+        return;
+    }
+    const struct sockaddr *address = (const struct sockaddr *)&conn->addresses[conn->addresses_at++];
+    int failed = uv_tcp_connect(&conn->connect, &conn->tcp, address, on_connect);
+    if (failed) pr_dial_fail(conn, end_of(failed));
+}
+
+static void refuse_remote(pr_conn *conn) {
+    char line[400];
+    snprintf(line, sizeof line, "dial.unsupported host=%s reason=\"beyond loopback, and no security is configured\"",
+             conn->host);
+    conn->net->hooks.log(conn->net->hooks.owner, PRESENCE_LOG_WARNING, line);
+    pr_dial_fail(conn, PR_DIAL_UNREACHABLE);
+}
+
+/* ---- names ---- */
+static void set_port(struct sockaddr_storage *address, uint16_t port) {
+    if (address->ss_family == AF_INET) ((struct sockaddr_in *)address)->sin_port = htons(port);
+    if (address->ss_family == AF_INET6) ((struct sockaddr_in6 *)address)->sin6_port = htons(port);
+}
+
+static void take_resolved(pr_conn *conn, const struct addrinfo *list) {
+    bool any = false;
+    for (const struct addrinfo *a = list; a && conn->addresses_size < PR_RESOLVED_MAX; a = a->ai_next) {
+        any = true;
+        if (!pr_socket_loopback(a->ai_addr) || a->ai_addrlen > sizeof conn->addresses[0]) continue;
+        memcpy(&conn->addresses[conn->addresses_size], a->ai_addr, a->ai_addrlen);
+        set_port(&conn->addresses[conn->addresses_size++], conn->port);
+    }
+    if (conn->addresses_size > 0) {
+        connect_next(conn);
+    } else if (any) {
+        refuse_remote(conn);
+    } else {
+        pr_dial_fail(conn, PR_DIAL_UNRESOLVED);
+    }
+}
+
+static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *list) {
+    pr_net *net = request->data;
+    pr_conn *conn = net->resolving;
+    net->resolve_running = false;
+    net->resolving = NULL;
+    if (conn && status != 0) {
+        pr_dial_fail(conn, PR_DIAL_UNRESOLVED);
+    } else if (conn) {
+        take_resolved(conn, list);
+    }
+    uv_freeaddrinfo(list);
+    resolve_next(net);
+}
+
+/* At most one resolve at a time: the pool of threads behind it is shared by the whole process. */
+static void resolve_next(pr_net *net) {
+    struct addrinfo hints;
+    memset(&hints, 0, sizeof hints);
+    hints.ai_socktype = SOCK_STREAM;
+    while (!net->resolve_running && net->resolve_first && !net->closing) {
+        pr_conn *first = net->resolve_first;
+        net->resolve_first = first->next_resolve;
+        net->resolve.data = net;
+        if (uv_getaddrinfo(&net->loop, &net->resolve, on_resolved, first->host, NULL, &hints) != 0) {
+            pr_dial_fail(first, PR_DIAL_UNRESOLVED);
+            continue;
+        }
+        net->resolve_running = true;
+        net->resolving = first;
+    }
+}
+
+void pr_dial_forget(pr_conn *conn) {
+    pr_conn **at = &conn->net->resolve_first;
+    while (*at && *at != conn) at = &(*at)->next_resolve;
+    if (*at) *at = conn->next_resolve;
+    if (conn->net->resolving == conn) conn->net->resolving = NULL;
+}
+
+static void queue_resolve(pr_conn *conn) {
+    pr_conn **end = &conn->net->resolve_first;
+    while (*end) end = &(*end)->next_resolve;
+    conn->state = PR_CONN_RESOLVING;
+    conn->next_resolve = NULL;
+    *end = conn;
+    resolve_next(conn->net);
+}
+
+void pr_dial_start(pr_net *net, const pr_action *action) {
+    pr_address address;
+    const char *why;
+    socklen_t size;
+    pr_conn *conn = pr_conn_new(net);
+    if (!conn) {
+        net->unmade[net->unmade_size++] = action->as.dial.id;
+        return;
+    }
+    conn->state = PR_CONN_CONNECTING;
+    conn->dial = action->as.dial.id;
+    conn->timeout_ms = action->as.dial.timeout_ms;
+    if (pr_address_parse(action->as.dial.address, &address, &why) != 0 || address.port_low == 0) {
+        pr_dial_fail(conn, PR_DIAL_UNRESOLVED);
+        return;
+    }
+    memcpy(conn->host, address.host, sizeof conn->host);
+    conn->port = address.port_low;
+    uv_timer_start(&conn->timer, on_timeout, conn->timeout_ms, 0);
+    if (!pr_address_socket(&address, address.port_low, &conn->addresses[0], &size)) {
+        queue_resolve(conn);
+    } else if (!address.loopback) {
+        refuse_remote(conn);
+    } else {
+        conn->addresses_size = 1;
+        connect_next(conn);
+    }
+}

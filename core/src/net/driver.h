@@ -1,0 +1,141 @@
+/* Inside net: the driver and its connections. Only the loop thread touches them, but for what is marked. */
+#ifndef PR_DRIVER_H
+#define PR_DRIVER_H
+
+#include "address.h"
+#include "net.h"
+#include <pthread.h>
+#include <stdatomic.h>
+#include <uv.h>
+
+#define PR_READ_ROOM     65536 /* the one read buffer of a loop */
+#define PR_WRITE_BUFFERS 16
+#define PR_WRITE_TARGET  131072 /* bytes of one write: small, so that progress is seen (protocol.md 3.7.5) */
+#define PR_LINGER_MS     1000
+#define PR_ACCEPT_PAUSE  200 /* ms without accepting after EMFILE and its like */
+#define PR_READ_PAUSE    1000
+#define PR_RESOLVED_MAX  4
+#define PR_UNMADE_MAX    32
+
+enum pr_conn_state {
+    PR_CONN_RESOLVING = 1, /* waits for the resolver */
+    PR_CONN_CONNECTING,
+    PR_CONN_OPEN,
+    PR_CONN_CLOSING, /* the engine is done with it: writes what was sent, waits for the end of the peer */
+    PR_CONN_CLOSED   /* handles are being closed */
+};
+
+/* What the engine must still be told; told in the next hold, in this order. */
+typedef struct pr_notice {
+    bool listed, up;
+    int dial_end, down; /* enum pr_dial_end, enum pr_link_end; 0 = none */
+    size_t written;
+} pr_notice;
+
+typedef struct pr_conn {
+    struct pr_net *net;
+    struct pr_conn *next_notice, *next_resolve;
+    uint64_t id;   /* of the link, 0 before it is open */
+    uint64_t dial; /* of the DIAL action, 0 = accepted */
+    uint32_t slot;
+    int state, handles; /* handles not closed yet */
+    bool started;       /* tcp was made, so it must be closed */
+    bool hurry;         /* closing: no wait for the peer's end */
+    uv_tcp_t tcp;
+    uv_timer_t timer; /* connect time-out, linger, pause */
+    uv_connect_t connect;
+    uv_write_t write;
+    uv_shutdown_t shutdown;
+    bool writing, shut;
+    pr_notice notice;
+    pr_buffer rest; /* the beginning of a frame */
+    /* out[first, sent) is written and to be released under the lock, [sent, sent + flying) is being written */
+    pr_bytes **out;
+    size_t out_room, first, sent, flying, out_size;
+    uint16_t port;
+    char host[256];
+    struct sockaddr_storage addresses[PR_RESOLVED_MAX]; /* still to try */
+    size_t addresses_size, addresses_at;
+    int last_end; /* of the last address tried: enum pr_dial_end */
+    uint32_t timeout_ms;
+} pr_conn;
+
+typedef struct pr_slot {
+    pr_conn *conn;
+    uint32_t generation;
+} pr_slot;
+
+struct pr_net {
+    const pr_alloc *alloc;
+    pr_net_hooks hooks;
+    pr_engine *engine;
+    pthread_t thread;
+    bool started, joined, loop_ready;
+    uv_loop_t loop;
+    uv_async_t async;
+    uv_timer_t timer;
+    uv_idle_t idle;
+    uv_prepare_t prepare;
+    uv_check_t check;
+    /* the listener */
+    int listen_fd;  /* -1: none */
+    bool accepting; /* its handles are made */
+    uv_poll_t accept_poll;
+    uv_timer_t accept_timer;
+    char address[PR_ADDRESS_MAX + 1];
+    /* under the tracker's lock */
+    pr_action *outbox;
+    size_t outbox_size, outbox_room;
+    uint64_t armed; /* deadline the loop knows of */
+    bool woken, stop_wanted;
+    uint32_t stop_flush_ms;
+    /* loop thread alone */
+    pr_action *batch;
+    size_t batch_at, batch_size, batch_room, orphans;
+    uint64_t unmade[PR_UNMADE_MAX]; /* dials that failed for want of memory */
+    size_t unmade_size;
+    uint64_t deadline;
+    bool pull, stopping, closing;
+    uint32_t linger_ms;
+    pr_conn *notices;
+    pr_slot *slots;
+    size_t slots_room, conns, free_from;
+    pr_conn *resolve_first, *resolving; /* those waiting; the one whose request runs, if it still cares */
+    uv_getaddrinfo_t resolve;
+    bool resolve_running;
+    char read_room[PR_READ_ROOM];
+    _Atomic uint64_t links, bytes_in, bytes_out, dials, dial_failures;
+};
+
+/* loop.c */
+void pr_net_begin(pr_net *);          /* locks */
+void pr_net_end(pr_net *);            /* takes the actions, unlocks, acts */
+void pr_net_finish_if_idle(pr_net *); /* stopping and nothing left: ends the turns */
+
+/* actions.c */
+void pr_net_run_batch(pr_net *);
+void pr_net_release_orphans(pr_net *); /* locked */
+
+/* links.c */
+pr_conn *pr_conn_new(pr_net *); /* NULL: no memory */
+pr_conn *pr_conn_find(pr_net *, pr_link);
+int pr_conn_tcp(pr_conn *);                        /* makes its socket handle */
+void pr_conn_open(pr_conn *);                      /* connected: tells the engine, reads */
+void pr_conn_end(pr_conn *, int down);             /* lost: down = enum pr_link_end, 0 = the engine knows */
+void pr_conn_linger(pr_conn *, uint32_t limit_ms); /* closes after what was sent is written */
+void pr_conn_notice(pr_conn *);                    /* puts it on the list */
+void pr_conn_tell(pr_net *, pr_time);              /* locked: tells all notices to the engine */
+bool pr_conn_send(pr_conn *, pr_bytes *); /* takes the reference; false: no memory, it does not, the link ended */
+void pr_conn_free_if_done(pr_conn *);
+
+/* dial.c */
+void pr_dial_start(pr_net *, const pr_action *);
+void pr_dial_fail(pr_conn *, int end); /* enum pr_dial_end */
+void pr_dial_forget(pr_conn *);        /* no longer waits for the resolver */
+
+/* listen.c */
+int pr_listen_bind(pr_net *, const char *text, const char **why);
+int pr_listen_start(pr_net *);
+void pr_listen_close(pr_net *);
+
+#endif

@@ -1,0 +1,265 @@
+/* The loop thread: turns, holds of the lock, the timer, stopping.
+ *
+ * Happy path: new -> start -> turns -> stop -> ended -> join -> free.
+ *   A turn: libuv runs callbacks (reads, writes, connects, accepts). What they learn becomes notices on connections;
+ *   bytes are fed at once. `check`, after the callbacks, holds the lock once more if there are notices, a pull (another
+ *   thread posted something) or a deadline that has come, and then acts on the batch. `prepare` keeps the loop from
+ *   sleeping while anything of this is left.
+ * Failure paths:
+ *   the thread cannot be started: start fails, nothing runs, free releases all.
+ *   no memory for a post: the action stays in the engine (reserve comes first) and is taken in a later turn.
+ *   stop: listener and dials close at once, links after what was sent is written or the limit passed; when no
+ *   connection is left uv_run returns. The handles by which other threads wake the loop stay until free. A resolve
+ *   under way is waited for: it cannot be cancelled once it runs.
+ */
+#include "driver.h"
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#define STACK_BYTES  (512u * 1024u)
+#define TIMER_CAP_MS 60000u
+
+void pr_net_begin(pr_net *net) {
+    net->hooks.lock(net->hooks.owner);
+    pr_net_release_orphans(net);
+}
+
+/* Moves the outbox behind what is left of the batch. */
+static void take_outbox(pr_net *net) {
+    if (net->batch_at == net->batch_size) {
+        pr_action *spare = net->batch;
+        size_t spare_room = net->batch_room;
+        net->batch = net->outbox, net->batch_room = net->outbox_room, net->batch_size = net->outbox_size;
+        net->outbox = spare, net->outbox_room = spare_room, net->outbox_size = 0;
+        net->batch_at = 0;
+    } else if (net->outbox_size > 0) {
+        net->pull = true; /* the rest first, in order; then these */
+    }
+}
+
+void pr_net_end(pr_net *net) {
+    net->hooks.settle(net->hooks.owner);
+    take_outbox(net);
+    net->armed = net->deadline = pr_engine_deadline(net->engine);
+    net->woken = false;
+    bool stop = net->stop_wanted && net->outbox_size == 0; /* the last words are in this batch */
+    net->linger_ms = stop ? net->stop_flush_ms : PR_LINGER_MS;
+    net->hooks.unlock(net->hooks.owner);
+    pr_net_run_batch(net);
+    net->hooks.turn(net->hooks.owner);
+    if (stop && net->batch_at == net->batch_size) net->stopping = true;
+}
+
+static void stop_all(pr_net *net) {
+    net->closing = true;
+    pr_listen_close(net);
+    for (size_t i = 0; i < net->slots_room; i++) {
+        pr_conn *conn = net->slots[i].conn;
+        if (!conn) continue;
+        if (conn->state == PR_CONN_OPEN || conn->state == PR_CONN_CLOSING) {
+            pr_conn_linger(conn, net->linger_ms);
+        } else {
+            pr_conn_end(conn, 0);
+        }
+    }
+    if (net->resolve_running) uv_cancel((uv_req_t *)&net->resolve);
+}
+
+void pr_net_finish_if_idle(pr_net *net) {
+    if (!net->closing || net->conns > 0) return;
+    if (!net->resolve_running && net->listen_fd < 0) uv_stop(&net->loop);
+}
+
+static void on_idle(uv_idle_t *idle) { (void)idle; }
+static void on_timer(uv_timer_t *timer) { (void)timer; }
+static void on_async(uv_async_t *async) { ((pr_net *)async->data)->pull = true; }
+
+static bool has_work(const pr_net *net, uint64_t now_ms) {
+    return net->pull || net->notices || net->orphans || net->unmade_size || net->deadline <= now_ms ||
+           net->batch_at < net->batch_size || (net->stopping && !net->closing);
+}
+
+static void on_prepare(uv_prepare_t *prepare) {
+    pr_net *net = prepare->data;
+    uint64_t now = pr_clock_now().mono_ms;
+    if (has_work(net, now)) {
+        uv_idle_start(&net->idle, on_idle);
+        return;
+    }
+    uv_idle_stop(&net->idle);
+    if (net->deadline == UINT64_MAX) {
+        uv_timer_stop(&net->timer);
+        return;
+    }
+    uint64_t wait = net->deadline - now;
+    uv_timer_start(&net->timer, on_timer, wait < TIMER_CAP_MS ? wait : TIMER_CAP_MS, 0);
+}
+
+static void on_check(uv_check_t *check) {
+    pr_net *net = check->data;
+    pr_time now = pr_clock_now();
+    if (has_work(net, now.mono_ms)) {
+        net->pull = false;
+        pr_net_begin(net);
+        pr_conn_tell(net, now);
+        if (net->deadline <= now.mono_ms) pr_engine_tick(net->engine, now);
+        pr_net_end(net);
+    }
+    if (net->stopping && !net->closing) stop_all(net);
+    pr_net_finish_if_idle(net);
+}
+
+static void *run(void *argument) {
+    pr_net *net = argument;
+    net->pull = true;
+    uv_run(&net->loop, UV_RUN_DEFAULT);
+    net->hooks.ended(net->hooks.owner);
+    return NULL;
+}
+
+static int loop_init(pr_net *net) {
+    if (uv_loop_init(&net->loop) != 0) return PRESENCE_EINTERNAL;
+    if (uv_async_init(&net->loop, &net->async, on_async) != 0) {
+        uv_loop_close(&net->loop);
+        return PRESENCE_EINTERNAL;
+    }
+    net->loop_ready = true;
+    net->loop.data = net->async.data = net->prepare.data = net->check.data = net;
+    uv_timer_init(&net->loop, &net->timer);
+    uv_idle_init(&net->loop, &net->idle);
+    uv_prepare_init(&net->loop, &net->prepare);
+    uv_check_init(&net->loop, &net->check);
+    net->prepare.data = net->check.data = net;
+    uv_prepare_start(&net->prepare, on_prepare);
+    uv_check_start(&net->check, on_check);
+    return 0;
+}
+
+int pr_net_new(const pr_alloc *alloc, const pr_net_hooks *hooks, const char *listen, pr_net **out, const char **why) {
+    pr_net *net = pr_new(alloc, sizeof *net);
+    *out = NULL;
+    *why = NULL;
+    if (!net) return PRESENCE_ENOMEM;
+    net->alloc = alloc;
+    net->hooks = *hooks;
+    net->listen_fd = -1;
+    net->armed = net->deadline = UINT64_MAX;
+    int failed = loop_init(net);
+    if (failed) *why = "the event loop could not be made (descriptors?)";
+    if (!failed && *listen) failed = pr_listen_bind(net, listen, why);
+    if (failed) {
+        pr_net_free(net);
+        return failed;
+    }
+    *out = net;
+    return 0;
+}
+
+void pr_net_address(const pr_net *net, char *out, size_t room) {
+    if (room == 0) return;
+    size_t size = strlen(net->address);
+    if (size >= room) size = room - 1;
+    memcpy(out, net->address, size);
+    out[size] = 0;
+}
+
+/* No signal of the program is handled on this thread; SIGPIPE stays blocked for good. */
+static int start_thread(pr_net *net) {
+    pthread_attr_t attributes;
+    sigset_t all, before;
+    if (pthread_attr_init(&attributes) != 0) return PRESENCE_ENOMEM;
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(&net->thread, &attributes, run, net);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return failed ? PRESENCE_EINTERNAL : 0;
+}
+
+int pr_net_start(pr_net *net, pr_engine *engine) {
+    net->engine = engine;
+    if (net->listen_fd >= 0 && pr_listen_start(net) != 0) return PRESENCE_EINTERNAL;
+    int failed = start_thread(net);
+    net->started = failed == 0;
+    return failed;
+}
+
+bool pr_net_is_thread(const pr_net *net) { return net->started && pthread_equal(net->thread, pthread_self()); }
+
+void pr_net_join(pr_net *net) {
+    if (!net->started || net->joined) return;
+    pthread_join(net->thread, NULL);
+    net->joined = true;
+}
+
+static void free_memory(pr_net *net) {
+    pr_delete(net->alloc, net->outbox, net->outbox_room * sizeof *net->outbox);
+    pr_delete(net->alloc, net->batch, net->batch_room * sizeof *net->batch);
+    pr_delete(net->alloc, net->slots, net->slots_room * sizeof *net->slots);
+    pr_delete(net->alloc, net, sizeof *net);
+}
+
+static void release_posts(pr_action *actions, size_t from, size_t size) {
+    for (size_t i = from; i < size; i++) {
+        if (actions[i].kind == PR_ACTION_SEND) pr_bytes_release(actions[i].as.send.bytes);
+    }
+}
+
+/* Only here, when no other thread can wake it any more: sending to a closed async handle ends the process. */
+static void close_loop(pr_net *net) {
+    uv_handle_t *own[] = {(uv_handle_t *)&net->async, (uv_handle_t *)&net->timer, (uv_handle_t *)&net->idle,
+                          (uv_handle_t *)&net->prepare, (uv_handle_t *)&net->check};
+    pr_listen_close(net);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) uv_close(own[i], NULL);
+    uv_run(&net->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&net->loop);
+}
+
+void pr_net_free(pr_net *net) {
+    if (!net) return;
+    if (net->loop_ready) close_loop(net);
+    release_posts(net->batch, net->batch_at, net->batch_size);
+    release_posts(net->outbox, 0, net->outbox_size);
+    free_memory(net);
+}
+
+/* The loop's structures may be half changed by a thread that does not exist here: only descriptors are closed, so that
+ * this process does not keep the port and the links of its parent open. epoll is not touched, it is shared. */
+void pr_net_forget(pr_net *net) {
+    if (net->listen_fd >= 0) close(net->listen_fd);
+}
+
+int pr_net_reserve(pr_net *net) {
+    if (net->outbox_size < net->outbox_room) return 0;
+    size_t room = net->outbox_room ? net->outbox_room * 2 : 16;
+    pr_action *grown = pr_resize(net->alloc, net->outbox, net->outbox_room * sizeof *grown, room * sizeof *grown);
+    if (!grown) return PRESENCE_ENOMEM;
+    net->outbox = grown;
+    net->outbox_room = room;
+    return 0;
+}
+
+void pr_net_post(pr_net *net, const pr_action *action) { net->outbox[net->outbox_size++] = *action; }
+
+bool pr_net_needs_wake(pr_net *net, bool anyway) {
+    if (net->woken) return false;
+    net->woken = anyway || net->outbox_size > 0 || pr_engine_deadline(net->engine) < net->armed;
+    return net->woken;
+}
+
+void pr_net_stop(pr_net *net, uint32_t flush_ms) {
+    net->stop_wanted = true;
+    net->stop_flush_ms = flush_ms < PR_LINGER_MS ? flush_ms : PR_LINGER_MS;
+}
+
+void pr_net_wake(pr_net *net) { uv_async_send(&net->async); }
+
+void pr_net_count(pr_net *net, pr_net_counts *out) {
+    out->links = atomic_load_explicit(&net->links, memory_order_relaxed);
+    out->bytes_in = atomic_load_explicit(&net->bytes_in, memory_order_relaxed);
+    out->bytes_out = atomic_load_explicit(&net->bytes_out, memory_order_relaxed);
+    out->dials = atomic_load_explicit(&net->dials, memory_order_relaxed);
+    out->dial_failures = atomic_load_explicit(&net->dial_failures, memory_order_relaxed);
+}
