@@ -1,0 +1,56 @@
+/* Entry of the Node addon: the functions node/lib/native.js finds. There is no state per process and none per
+ * environment but the trackers themselves, so worker threads and several copies of the package do not meet. */
+#include "addon.h"
+
+static napi_value strerror_of(napi_env env, napi_callback_info info) {
+    napi_value argv[1];
+    if (!pn_arguments(env, info, 1, argv)) return NULL;
+    return pn_cstring(env, presence_strerror(pn_read_int(env, argv[0], 0)));
+}
+
+static const struct {
+    const char *name;
+    napi_callback call;
+} functions[] = {
+    {"configure", pn_configure},
+    {"open", pn_open},
+    {"stop", pn_stop},
+    {"stopNow", pn_stop_now},
+    {"close", pn_close},
+    {"hold", pn_hold},
+    {"drain", pn_drain},
+    {"takeLog", pn_take_log},
+    {"ownerOpen", pn_owner_open},
+    {"ownerTouch", pn_owner_touch},
+    {"ownerClose", pn_owner_close},
+    {"track", pn_track},
+    {"trackMany", pn_track_many},
+    {"update", pn_update},
+    {"untrack", pn_untrack},
+    {"list", pn_list},
+    {"getByKey", pn_get_by_key},
+    {"count", pn_count},
+    {"topics", pn_topics},
+    {"members", pn_members},
+    {"stats", pn_stats},
+    {"address", pn_address},
+    {"synced", pn_synced},
+    {"subscribe", pn_subscribe},
+    {"subscribeAll", pn_subscribe_all},
+    {"unsubscribe", pn_unsubscribe},
+    {"options", pn_options},
+    {"strerror", strerror_of},
+};
+
+NAPI_MODULE_INIT() {
+    for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
+        napi_value call;
+        if (napi_create_function(env, functions[i].name, NAPI_AUTO_LENGTH, functions[i].call, NULL, &call) != napi_ok ||
+            napi_set_named_property(env, exports, functions[i].name, call) != napi_ok) {
+            return NULL;
+        }
+    }
+    napi_value version = pn_cstring(env, presence_version());
+    if (version == NULL || napi_set_named_property(env, exports, "version", version) != napi_ok) return NULL;
+    return exports;
+}
