@@ -1,0 +1,81 @@
+"""What the documents say is true: quick starts run, named places exist, cited rules exist."""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def quick_start(language):
+    return re.search(rf"<!-- quick start: {language} -->\n```\w+\n(.*?)```", README, re.S).group(1)
+
+
+def run(command, **options):
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_python_quick_start(tmp_path):
+    (tmp_path / "start.py").write_text(quick_start("python"))
+    lines = run([sys.executable, "start.py"], cwd=tmp_path).splitlines()
+    assert "'u1': {'metas': [{'status': 'online', 'phx_ref':" in lines[0] and lines[1] == "0"
+
+
+def test_node_quick_start(tmp_path):
+    (tmp_path / "node_modules").mkdir()
+    (tmp_path / "node_modules/libpresence").symlink_to(ROOT / "node")
+    (tmp_path / "start.js").write_text(quick_start("node"))
+    out = run(["node", "start.js"], cwd=tmp_path)
+    assert "u1" in out and out.splitlines()[-1] == "0"
+
+
+def test_c_quick_start(tmp_path):
+    (tmp_path / "start.c").write_text(quick_start("c"))
+    library = ROOT / "build/core"
+    run(["cc", "-std=c11", "-Wall", "-Wextra", "-Werror", "start.c", "-o", "start", f"-I{ROOT}/core/include", f"-L{library}", "-lpresence",
+         f"-Wl,-rpath,{library}"], cwd=tmp_path)
+    assert run([str(tmp_path / "start")]).startswith('{"u1":{"metas":[{"status":"online","phx_ref":"')
+
+
+def test_readme_names_the_two_commands():
+    assert "bash ci/demo" in README and "bash ci/test" in README
+
+
+def test_places_of_the_rules_exist():
+    rows = re.findall(r"^\| [^|]+ \| `([^`]+)` \| `(\w+)` \|$", (ROOT / "docs/design.md").read_text(), re.M)
+    assert len(rows) >= 10
+    for file, function in rows:
+        text = (ROOT / file).read_text()
+        assert re.search(rf"^[\w *]*\b{function}\([^;]*?\{{", text, re.M | re.S), f"{function} is not defined in {file}"
+
+
+def test_every_folder_of_the_map_exists():
+    text = (ROOT / "docs/design.md").read_text()
+    folders = re.findall(r"^\| `([\w./`, ]+)` \|", text, re.M)
+    names = [name.strip("` ") for row in folders for name in row.split(",")]
+    assert len(names) > 10
+    for name in names:
+        assert "_" in name or (ROOT / name).exists(), f"{name} is in the map and not in the tree"
+
+
+def test_every_cited_rule_exists():
+    headings = set(re.findall(r"^#+ (\d+(?:\.\d+)*)", (ROOT / "docs/protocol.md").read_text(), re.M))
+    missing = {}
+    for path in [*ROOT.glob("core/**/*.[ch]"), *ROOT.glob("tests/**/*.[ch]")]:
+        for number in re.findall(r"protocol\.md (\d+(?:\.\d+)*)", path.read_text()):
+            section = number if number in headings else number.rsplit(".", 1)[0]
+            if section not in headings:
+                missing.setdefault(number, []).append(path.name)
+    assert not missing
+
+
+@pytest.mark.parametrize("document", sorted(path.name for path in (ROOT / "docs").glob("*.md")))
+def test_named_tests_exist(document):
+    for place, name in re.findall(r"`(tests/[\w/.]+\.py)::(\w+)`", (ROOT / "docs" / document).read_text()):
+        assert f"def {name}(" in (ROOT / place).read_text(), f"{place}::{name}"
