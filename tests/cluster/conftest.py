@@ -105,6 +105,7 @@ class Member:
                 self.process.wait()
                 raise AssertionError(f"the {self.language} member did not end by itself") from None
         self.process.stdout.close()
+        assert self.process.returncode in (0, -signal.SIGKILL), f"the {self.language} member ended with {self.process.returncode}"
 
 
 def refs(presences):
@@ -135,7 +136,7 @@ def start():
         member.end()
 
 
-LANGUAGES = ["c", "python", "node"]
+LANGUAGES = os.environ.get("LIBPRESENCE_TEST_LANGUAGES", "c python node").split()
 PAIRS = [(a, b) for a in LANGUAGES for b in LANGUAGES]
 
 

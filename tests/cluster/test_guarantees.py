@@ -209,8 +209,8 @@ def test_the_older_of_two_with_one_name_yields(pair, start):
 
 
 def test_members_with_different_limits_agree(start):
-    small = start("python", name="small", meta_bytes=64, key_bytes=8, topic_bytes=8)
-    large = start("c", name="large", join=[small])
+    small = start(LANGUAGES[len(LANGUAGES) // 2], name="small", meta_bytes=64, key_bytes=8, topic_bytes=8)
+    large = start(LANGUAGES[0], name="large", join=[small])
     meta = {"text": "x" * 5000}
     large.track(large("owner"), "a topic of more", "a key of more", meta)
     until(lambda: small.list("a topic of more") == large.list("a topic of more") != {})
@@ -236,7 +236,7 @@ def test_bad_input_has_a_name_and_changes_nothing(start, language, bad, code):
 
 
 def test_one_seed_gives_the_full_mesh(start):
-    seed = start("c", name="seed")
+    seed = start(LANGUAGES[0], name="seed")
     others = [start(language, name=f"{language}{n}", join=[seed]) for n in range(2) for language in LANGUAGES]
     everyone = [seed, *others]
     for member in everyone:
@@ -251,8 +251,8 @@ def test_one_seed_gives_the_full_mesh(start):
 
 
 def test_two_clusters_do_not_mix(start):
-    one = start("python", name="one", cluster="one")
-    two = start("node", name="two", cluster="two", join=[one])
+    one = start(LANGUAGES[0], name="one", cluster="one")
+    two = start(LANGUAGES[-1], name="two", cluster="two", join=[one])
     assert two("synced", timeout=5000) == "alone"
     one.track(one("owner"), "room", "u1")
     two.track(two("owner"), "room", "u2")

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 
 import pytest
@@ -34,9 +35,8 @@ def test_pkg_config(prefix, tmp_path):
     env = {**os.environ, "PKG_CONFIG_PATH": str(pc.parent)}
     assert run(["pkg-config", "--modversion", "presence"], env=env).strip() == version()
     (tmp_path / "p.c").write_text(PROGRAM)
-    run("cc p.c -o p $(pkg-config --cflags --libs presence) -Wl,-rpath,\"$(pkg-config --variable=libdir presence)\"".replace(
-        "$(pkg-config --cflags --libs presence)", f'-I"{prefix}/include" -L"{pc.parent.parent}" -lpresence')
-        if " " in str(prefix) else "cc p.c -o p $(pkg-config --cflags --libs presence)", shell=True, cwd=tmp_path, env=env)
+    flags = shlex.split(run(["pkg-config", "--cflags", "--libs", "presence"], env=env))
+    run(["cc", "p.c", "-o", "p", *flags], cwd=tmp_path)
     assert run([str(tmp_path / "p")], env={**env, "LD_LIBRARY_PATH": str(pc.parent.parent)}).strip() == version()
 
 
