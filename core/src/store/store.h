@@ -54,7 +54,7 @@ bool pr_store_visible(const pr_store *, pr_id);
 size_t pr_store_size(const pr_store *); /* entries held, visible or not */
 
 /* ---- the member behind a log index: needed for refs, order and names in snapshots and diffs ---- */
-void pr_store_name_log(pr_store *, uint16_t log, uint64_t inst, presence_str member_name); /* copies */
+int pr_store_name_log(pr_store *, uint16_t log, uint64_t inst, presence_str member_name); /* copies; ENOMEM */
 int pr_store_log_inst(const pr_store *, uint16_t log, uint64_t *inst);
 
 /* ---- local entries by owner ---- */

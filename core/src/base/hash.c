@@ -1,0 +1,37 @@
+/* Hashing: tables use XXH3, the replicated state hash is XXH64 and fmix64 (protocol.md 3.14 P11). */
+#define XXH_INLINE_ALL
+#include "hash.h"
+#include <xxhash.h>
+
+uint64_t pr_hash(const void *data, size_t size, uint64_t seed) { return XXH3_64bits_withSeed(data, size, seed); }
+
+uint64_t pr_fmix64(uint64_t x) {
+    x ^= x >> 33;
+    x *= 0xff51afd7ed558ccdull;
+    x ^= x >> 33;
+    x *= 0xc4ceb9fe1a85ec53ull;
+    return x ^ x >> 33;
+}
+
+static void hash_part(XXH64_state_t *state, presence_str part) {
+    uint8_t length[4] = {(uint8_t)part.size, (uint8_t)(part.size >> 8), (uint8_t)(part.size >> 16),
+                         (uint8_t)(part.size >> 24)};
+    XXH64_update(state, length, sizeof length);
+    if (part.size) XXH64_update(state, part.data, part.size);
+}
+
+uint64_t pr_hash_entry(presence_str topic, presence_str key, presence_str meta) {
+    XXH64_state_t state;
+    XXH64_reset(&state, 0);
+    hash_part(&state, topic);
+    hash_part(&state, key);
+    hash_part(&state, meta);
+    return XXH64_digest(&state);
+}
+
+uint64_t pr_random_next(uint64_t *state) {
+    uint64_t x = *state += 0x9e3779b97f4a7c15ull;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebull;
+    return x ^ x >> 31;
+}
