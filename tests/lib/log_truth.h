@@ -27,7 +27,8 @@ typedef struct truth {
     uint8_t reason[TRUTH_VERSIONS + 1];
 } truth;
 
-static const char *const truth_topics[TRUTH_TOPICS] = {"a", "room:lobby", "room:17", "a-topic-with-a-longer-name:0000001"};
+static const char *const truth_topics[TRUTH_TOPICS] = {"a", "room:lobby", "room:17",
+                                                       "a-topic-with-a-longer-name:0000001"};
 static const char *const truth_keys[TRUTH_KEYS] = {"u", "user:1", "user:a-longer-key"};
 
 static inline presence_str truth_topic(uint64_t eid) { return pr_cstr(truth_topics[pr_fmix64(eid) % TRUTH_TOPICS]); }

@@ -1,0 +1,619 @@
+/* The law of replication: random histories of one log, replicas fed by the origin and by each other over bad links,
+ * compared after every step with History(v) (protocol.md 3.3 to 3.6, 3.8.3, 3.12, 3.14).
+ *
+ * A history is a function of its seed. At failure the seed is printed:  test_log_law SEED [COUNT]  replays from it;
+ * without arguments LOG_LAW_SEED and LOG_LAW_RUNS are read.
+ *
+ * Invariants: P1 P2 P3 state against the oracle; P5 the list of changes folds to the entries; P7 floor never falls;
+ * P11 sum; P12 nothing is sent to a holder (direct links, nothing lost); P13 nothing from an incomplete copy; P17
+ * reasons; P18 chunk target; P20 a frame made for a state fits it; and serve always reaches completeness. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "log_truth.h"
+#include <stdlib.h>
+
+enum { NODES = 5, QUEUE = 12, WALK = 64 };
+
+typedef struct packet {
+    struct packet *next;
+    bool live, more;
+    pr_state before, after; /* of the cursor it was made for */
+    int from;
+    pr_segment segment;
+    pr_live range;
+    char space[];
+} packet;
+
+typedef struct node {
+    pr_log *log;
+    uint64_t held[TRUTH_VERSIONS + 1]; /* fold of the changes: eid -> dot, 0 = none */
+    uint64_t floor;
+    bool anew; /* made anew since its links were up: P12 does not hold */
+} node;
+
+typedef struct link {
+    bool exists, up, has_cursor, has_request;
+    pr_cursor cursor;
+    pr_state request;
+    packet *queue[QUEUE];
+    size_t size;
+} link;
+
+typedef struct world {
+    uint64_t seed, random;
+    unsigned step;
+    pr_alloc alloc;
+    pr_store *store;
+    truth truth;
+    pr_log_options options;
+    int nodes;
+    bool broker, direct, patches;
+    uint64_t published;
+    size_t live_max;
+    node node[NODES];
+    link link[NODES][NODES];
+    pr_changes changes;
+    unsigned long applied, lives, gaps, stales, relayed, patched, inferred, positioned;
+} world;
+
+static world w; /* one at a time; reset by each history */
+
+static uint32_t rnd(uint32_t n) { return n ? (uint32_t)(pr_random_next(&w.random) % n) : 0; }
+static bool chance(uint32_t percent) { return rnd(100) < percent; }
+
+static void broken(const char *what, int line) {
+    fail_msg("%s (line %d): seed %llu, step %u; replay: test_log_law %llu 1", what, line, (unsigned long long)w.seed,
+             w.step, (unsigned long long)w.seed);
+}
+#define LAW(condition, what)                                                                                           \
+    do {                                                                                                               \
+        if (!(condition)) broken(what, __LINE__);                                                                      \
+    } while (0)
+
+static const truth_moment *now(void) { return &w.truth.at[w.truth.version]; }
+
+static bool same_state(const pr_state *a, const pr_state *b) {
+    return a->have == b->have && a->asof == b->asof && a->floor == b->floor && a->live == b->live &&
+           a->live_from == b->live_from && a->live_pos == b->live_pos;
+}
+
+static bool same_but_floor(const pr_state *a, const pr_state *b) {
+    pr_state c = *b;
+    c.floor = a->floor;
+    return same_state(a, &c);
+}
+
+/* ---- the writer ---- */
+
+static void untrack_one(size_t i) {
+    uint8_t reason = (uint8_t)rnd(3);
+    pr_id id = pr_log_find(w.node[0].log, now()->cells[i].eid);
+    truth_untrack(&w.truth, i, reason);
+    LAW(pr_log_untrack(w.node[0].log, id, reason) == 0, "untrack");
+}
+
+static void update_one(size_t i) {
+    pr_meta_hold old;
+    pr_id id = pr_log_find(w.node[0].log, now()->cells[i].eid);
+    presence_str before = truth_meta(now()->cells[i].dot);
+    truth_update(&w.truth, i);
+    LAW(pr_log_update(w.node[0].log, id, truth_meta(w.truth.version), &old) == 0, "update");
+    LAW(pr_str_equal(old.meta, before), "update gives the old meta out");
+    pr_store_meta_release(w.store, &old);
+}
+
+static void track_one(void) {
+    pr_id id;
+    uint64_t v = w.truth.version + 1;
+    truth_track(&w.truth);
+    LAW(pr_log_track(w.node[0].log, 0, truth_topic(v), truth_key(v), truth_meta(v), &id) == 0, "track");
+}
+
+static void write_once(void) {
+    size_t n = now()->size;
+    if (w.truth.version == TRUTH_VERSIONS) return;
+    if (n == 0 || (n < w.live_max && chance(45)))
+        track_one();
+    else if (chance(45))
+        update_one(rnd((uint32_t)n));
+    else
+        untrack_one(rnd((uint32_t)n));
+    LAW(pr_log_version(w.node[0].log) == w.truth.version, "every operation is one version");
+}
+
+/* ---- checks of a replica ---- */
+
+static void check_entries(const node *n) {
+    pr_id ids[WALK];
+    size_t size = pr_log_walk(n->log, 0, ids, WALK), folded = 0;
+    uint64_t last = 0;
+    LAW(size == pr_log_size(n->log) && size < WALK, "the walk gives every entry");
+    for (size_t i = 0; i < size; i++) {
+        pr_view v;
+        pr_store_view(w.store, ids[i], &v);
+        LAW(v.dot > last, "the walk is in dot order");
+        last = v.dot;
+        LAW(pr_log_find(n->log, v.eid) == ids[i], "found by eid");
+        LAW(n->held[v.eid] == v.dot, "P5 the changes fold to the entries");
+        LAW(pr_str_equal(v.topic, truth_topic(v.eid)) && pr_str_equal(v.key, truth_key(v.eid)) &&
+                pr_str_equal(v.meta, truth_meta(v.dot)),
+            "the value of an entity");
+    }
+    for (uint64_t e = 1; e <= w.truth.version; e++) folded += n->held[e] != 0;
+    LAW(folded == size, "P5 the changes fold to the entries");
+}
+
+static void check_complete(const node *n, const pr_state *s) {
+    const truth_moment *m = &w.truth.at[s->asof];
+    LAW(pr_log_size(n->log) == m->size, "P1 complete is History(asof)");
+    for (size_t i = 0; i < m->size; i++)
+        LAW(n->held[m->cells[i].eid] == m->cells[i].dot, "P1 complete is History(asof)");
+    LAW(pr_log_sum(n->log) == truth_sum(m), "P11 sum");
+}
+
+static void check_partial(const node *n, const pr_state *s) {
+    const truth_moment *known = &w.truth.at[s->floor], *m = s->live ? known : &w.truth.at[s->asof];
+    for (uint64_t e = 1; !s->live && e <= w.truth.version; e++) {
+        const truth_cell *c = truth_find(m, e);
+        if (n->held[e] == 0) continue;
+        LAW(c != NULL, "P2 a dead entity is held");
+        LAW(c->dot > s->have || c->dot == n->held[e], "P2 an old value below have");
+        LAW(n->held[e] <= s->have, "P2 a dot above have");
+    }
+    for (size_t i = 0; i < m->size; i++)
+        if (m->cells[i].dot <= s->have && truth_find(known, m->cells[i].eid))
+            LAW(n->held[m->cells[i].eid] != 0, "P2 P3 a living entity is lacking");
+}
+
+static void check_replica(node *n) {
+    pr_state s = pr_log_state(n->log);
+    LAW(s.have <= s.floor && (s.live ? s.live_from <= s.floor : s.have <= s.asof && s.asof <= s.floor), "state order");
+    LAW(s.live || (s.live_from == 0 && s.live_pos == 0), "P20 no live_pos outside a pass");
+    LAW(s.floor >= n->floor && s.floor <= w.truth.version, "P7 floor");
+    n->floor = s.floor;
+    check_entries(n);
+    if (pr_log_complete(n->log))
+        check_complete(n, &s);
+    else
+        check_partial(n, &s);
+}
+
+/* ---- checks of a frame that was served ---- */
+
+static void check_removed(int from, const pr_segment *f) {
+    size_t deaths = 0;
+    for (size_t i = 0; i < f->removed_size; i++) {
+        uint64_t eid = f->removed[i].eid, death = w.truth.death[eid];
+        uint8_t reason = f->removed[i].reason;
+        LAW(eid <= f->x && (i == 0 || eid > f->removed[i - 1].eid), "removed is ascending, up to x");
+        LAW(death != 0 && death <= pr_log_version(w.node[from].log), "removed is dead");
+        LAW(reason == w.truth.reason[eid] || (from != 0 && reason == PR_REMOVED_UNKNOWN), "P17 reason");
+    }
+    for (uint64_t e = 1; e <= f->x; e++) deaths += w.truth.death[e] > f->T && w.truth.death[e] <= f->T2;
+    LAW(from != 0 || f->x == 0 || deaths == f->removed_size, "the origin names every death of (T, T'], no other");
+}
+
+static void check_segment(int from, const pr_cursor *before, const pr_segment *f) {
+    const truth_moment *m = &w.truth.at[pr_log_version(w.node[from].log)];
+    size_t bytes = truth_removed_size(f) + truth_ups_size(f), due = 0, beyond = 0;
+    LAW(f->x == before->state.have && f->T == before->state.asof, "a frame starts at the cursor");
+    LAW(bytes <= w.options.chunk_target || f->ups_size + f->removed_size == 1, "P18 chunk target");
+    check_removed(from, f);
+    for (size_t i = 0; i < m->size; i++) {
+        due += m->cells[i].dot > f->x && m->cells[i].dot <= f->x2;
+        beyond += m->cells[i].dot > f->x2;
+    }
+    LAW(due == f->ups_size, "ups are the entities of (x, x']");
+    LAW(f->count_hint == (f->x == 0 ? beyond : 0) && !f->more, "count_hint");
+    for (size_t i = 0; i < f->ups_size; i++) {
+        const pr_up *u = &f->ups[i];
+        const truth_cell *c = truth_find(m, u->eid);
+        LAW(c && c->dot == u->dot && pr_str_equal(u->meta, truth_meta(u->dot)), "ups are as of T'");
+        LAW(u->patch == (w.patches && u->dot > u->eid && u->eid <= before->base), "patch iff eid <= base");
+        LAW(u->patch || (pr_str_equal(u->topic, truth_topic(u->eid)) && pr_str_equal(u->key, truth_key(u->eid))),
+            "text");
+        w.patched += u->patch;
+    }
+}
+
+static void check_live(int from, const pr_live *f) {
+    const truth_moment *m = &w.truth.at[pr_log_version(w.node[from].log)];
+    size_t n = 0;
+    LAW(f->w == pr_log_version(w.node[from].log), "LIVE speaks of w");
+    LAW(f->eids_size <= 1 || w.options.live_eids_max == 0 || f->eids_size <= w.options.live_eids_max, "LIVE limit");
+    LAW(f->eids_size <= 1 || truth_eids_size(f) <= w.options.chunk_target, "P18 chunk target");
+    for (size_t i = 0; i < m->size; i++)
+        if (m->cells[i].eid > f->lo && m->cells[i].eid <= f->hi)
+            LAW(n < f->eids_size && f->eids[n++] == m->cells[i].eid, "LIVE names all that live in (lo, hi]");
+    LAW(n == f->eids_size, "LIVE names nobody else");
+}
+
+static bool moved_on(const pr_state *a, const pr_state *b) {
+    if (b->floor != a->floor) return b->floor > a->floor;
+    if (a->live && b->live) return b->live_pos > a->live_pos;
+    if (a->live != b->live) return true;
+    return b->asof != a->asof ? b->asof > a->asof : b->have > a->have;
+}
+
+/* ---- frames on their way ---- */
+
+static packet *pack(int from, int served, const pr_served_frame *f, const pr_state *before, const pr_state *after) {
+    size_t ups = f->segment.ups_size * sizeof(pr_up), removed = f->segment.removed_size * sizeof(pr_removed);
+    size_t eids = f->live.eids_size * sizeof(uint64_t);
+    bool live = served == PR_SERVED_LIVE;
+    packet *p = calloc(1, sizeof *p + (live ? eids : ups + removed));
+    *p = (packet){.live = live, .before = *before, .after = *after, .from = from};
+    if (live) {
+        p->range = f->live;
+        p->range.eids = eids ? memcpy(p->space, f->live.eids, eids) : NULL;
+        return p;
+    }
+    p->segment = f->segment;
+    p->segment.ups = ups ? memcpy(p->space, f->segment.ups, ups) : NULL;
+    p->segment.removed = removed ? memcpy(p->space + ups, f->segment.removed, removed) : NULL;
+    for (size_t i = 0; i < p->segment.ups_size; i++) { /* the store's strings do not outlive the frame */
+        pr_up *u = &p->segment.ups[i];
+        u->meta = truth_meta(u->dot);
+        u->topic = u->patch ? pr_str(NULL, 0) : truth_topic(u->eid);
+        u->key = u->patch ? pr_str(NULL, 0) : truth_key(u->eid);
+    }
+    return p;
+}
+
+static packet *copy(const packet *p) {
+    pr_served_frame f = {p->segment, p->range};
+    return pack(p->from, p->live ? PR_SERVED_LIVE : PR_SERVED_SEGMENT, &f, &p->before, &p->after);
+}
+
+static packet *take_out(link *l, size_t i) {
+    packet *p = l->queue[i];
+    memmove(l->queue + i, l->queue + i + 1, (--l->size - i) * sizeof *l->queue);
+    return p;
+}
+
+static void empty(link *l) {
+    while (l->size) free(take_out(l, 0));
+}
+
+/* One frame of node `from` for a cursor; NULL: nothing to send. */
+static packet *serve(int from, pr_cursor *c) {
+    pr_log *log = w.node[from].log;
+    pr_served_frame f;
+    pr_cursor before = *c;
+    memset(&f, 0, sizeof f);
+    bool more = pr_log_has_more(log, &c->state), can = pr_log_can_serve(log, &c->state);
+    int served = pr_log_serve(log, c, w.patches, &f);
+    LAW(served >= 0 && more == (served > 0), "serve as has_more says");
+    LAW(served == 0 || pr_log_complete(log), "P13 only from a complete copy");
+    LAW(can == (pr_log_complete(log) && before.state.floor <= pr_log_version(log)), "whom a copy can serve");
+    if (served == 0) {
+        LAW(same_state(&before.state, &c->state), "no frame, no step");
+        return NULL;
+    }
+    LAW(moved_on(&before.state, &c->state), "every frame is progress");
+    LAW(c->base == (pr_state_complete(&c->state) ? c->state.have : before.base), "base");
+    if (served == PR_SERVED_LIVE)
+        check_live(from, &f.live);
+    else
+        check_segment(from, &before, &f.segment);
+    w.positioned += from != 0 && c->ring_pos_known;
+    return pack(from, served, &f, &before.state, &c->state);
+}
+
+/* ---- taking a frame ---- */
+
+static void fold(node *n, const packet *p) {
+    uint8_t kind = PR_CHANGE_JOIN;
+    uint64_t last = 0;
+    size_t bytes = 0;
+    for (size_t i = 0; i < w.changes.size; i++) {
+        pr_change *c = &w.changes.items[i];
+        pr_view v;
+        pr_store_view(w.store, c->entry, &v);
+        uint64_t order = c->kind == PR_CHANGE_LEAVE ? c->old_dot : v.dot;
+        LAW(c->kind > kind || (c->kind == kind && order > last), "joins, updates, leaves, each in dot order");
+        kind = c->kind, last = order;
+        LAW((n->held[v.eid] == 0) == (c->kind == PR_CHANGE_JOIN), "P5 join of an absent, else of a present entity");
+        LAW(c->kind == PR_CHANGE_JOIN || n->held[v.eid] == c->old_dot, "P5 the dot before");
+        bytes += v.topic.size + v.key.size + v.meta.size;
+        n->held[v.eid] = c->kind == PR_CHANGE_LEAVE ? 0 : v.dot;
+        if (c->kind == PR_CHANGE_UPDATE) {
+            LAW(c->old_dot < v.dot && pr_str_equal(c->old.meta, truth_meta(c->old_dot)), "P5 dots rise");
+            bytes += c->old.meta.size;
+            pr_store_meta_release(w.store, &c->old);
+        } else if (c->kind == PR_CHANGE_LEAVE) {
+            bool reason = c->reason == PR_REMOVED_UNKNOWN || c->reason == w.truth.reason[v.eid];
+            LAW(w.truth.death[v.eid] != 0 && reason, "P17 reason of a leave");
+            w.inferred += c->reason == PR_REMOVED_UNKNOWN && !p->live;
+            pr_store_remove(w.store, c->entry);
+        }
+    }
+    LAW(bytes == w.changes.bytes, "bytes of the changes");
+}
+
+static bool patches_are_held(const node *n, const packet *p) {
+    for (size_t i = 0; !p->live && i < p->segment.ups_size; i++)
+        if (p->segment.ups[i].patch && n->held[p->segment.ups[i].eid] == 0) return false;
+    return true;
+}
+
+static bool sends_again(const node *n, const packet *p) {
+    for (size_t i = 0; !p->live && i < p->segment.ups_size; i++)
+        if (n->held[p->segment.ups[i].eid] == p->segment.ups[i].dot) return true;
+    return false;
+}
+
+static int take(int to, const packet *p) {
+    node *n = &w.node[to];
+    pr_state before = pr_log_state(n->log), after;
+    bool fits = patches_are_held(n, p), again = sends_again(n, p);
+    int result = p->live ? pr_log_apply_live(n->log, &p->range, &w.changes)
+                         : pr_log_apply_segment(n->log, &p->segment, &w.changes);
+    after = pr_log_state(n->log);
+    LAW(result >= 0, "a true frame is no protocol error");
+    if (result != PR_APPLIED) {
+        LAW(same_state(&before, &after) && w.changes.size == 0, "not taken, nothing changed");
+        LAW(!same_state(&before, &p->before) || !fits, "P20 a frame made for this state is of use");
+    } else {
+        LAW(!same_but_floor(&before, &p->before) || same_but_floor(&after, &p->after), "P20 the cursor's state");
+        LAW(!again || w.broker || !w.direct || n->anew, "P12 sent to a holder");
+        fold(n, p);
+    }
+    w.applied += result == PR_APPLIED, w.lives += result == PR_APPLIED && p->live;
+    w.gaps += result == PR_GAP, w.stales += result == PR_STALE, w.relayed += result == PR_APPLIED && p->from != 0;
+    check_replica(n);
+    return result;
+}
+
+/* ---- links ---- */
+
+static void ask(int from, int to) {
+    link *l = &w.link[from][to];
+    if (!l->exists || !l->up || l->has_request) return;
+    l->has_request = true;
+    l->request = pr_log_state(w.node[to].log);
+}
+
+/* The responder gets the request: a cursor, or on a broker up to some frames at once. */
+static void answer(int from, int to) {
+    link *l = &w.link[from][to];
+    if (!l->has_request) return;
+    l->has_request = false;
+    l->has_cursor = pr_log_can_serve(w.node[from].log, &l->request);
+    if (!l->has_cursor) return;
+    pr_log_keep_removals(w.node[from].log);
+    l->cursor = pr_cursor_from_state(&l->request);
+    if (!w.broker) return;
+    l->has_cursor = false;
+    for (uint32_t n = 1 + rnd(3); n && l->size < QUEUE; n--) {
+        packet *p = serve(from, &l->cursor);
+        if (p == NULL) return;
+        p->more = n == 1 && pr_log_has_more(w.node[from].log, &l->cursor.state);
+        l->queue[l->size++] = p;
+    }
+}
+
+static void pump(int from, int to) {
+    link *l = &w.link[from][to];
+    for (uint32_t window = 1 + rnd(8); l->up && l->has_cursor && l->size < QUEUE && l->size < window;) {
+        packet *p = serve(from, &l->cursor);
+        if (p == NULL) return;
+        l->queue[l->size++] = p;
+    }
+}
+
+static void publish(void) {
+    uint64_t v = w.published;
+    pr_cursor c = {.state = {.have = v, .asof = v, .floor = v}, .base = v};
+    for (;;) {
+        packet *p = serve(0, &c);
+        if (p == NULL) break;
+        for (int to = 1; to < w.nodes && !p->live; to++) {
+            link *l = &w.link[0][to];
+            if (l->exists && l->size < QUEUE && !chance(15)) l->queue[l->size++] = copy(p);
+        }
+        bool overrun = p->live;
+        free(p);
+        if (overrun) break;
+    }
+    w.published = w.truth.version;
+}
+
+static int source_of(int to) {
+    for (int tries = 0; tries < 12; tries++) {
+        int from = (int)rnd((uint32_t)w.nodes);
+        if (from != to && w.link[from][to].exists && w.link[from][to].up) return from;
+    }
+    return to;
+}
+
+static void deliver(int from, int to) {
+    link *l = &w.link[from][to];
+    if (l->size == 0) return;
+    packet *p = take_out(l, w.broker ? rnd((uint32_t)l->size) : 0);
+    if (w.broker && chance(20) && l->size < QUEUE) l->queue[l->size++] = copy(p);
+    if (!w.broker || !chance(15)) {
+        int result = take(to, p);
+        if (result == PR_GAP && chance(70)) ask(chance(70) ? from : source_of(to), to);
+        if (result == PR_APPLIED && p->more) ask(from, to);
+    }
+    free(p);
+    for (int next = 1; next < w.nodes && !w.broker && chance(60); next++) pump(to, next);
+}
+
+static void cut(int from, int to) {
+    link *l = &w.link[from][to];
+    l->up = !l->up;
+    l->has_cursor = l->has_request = false;
+    empty(l);
+    if (!l->up) return;
+    if (w.direct) w.node[to].anew = false;
+    ask(from, to);
+}
+
+/* ---- a replica is dropped and made anew, with the floor that is remembered ---- */
+
+static void drop_log(node *n) {
+    pr_id ids[WALK];
+    size_t size;
+    while ((size = pr_log_walk(n->log, 0, ids, 3)) > 0)
+        for (size_t i = 0; i < size; i++) {
+            pr_log_drop(n->log, ids[i]);
+            pr_store_remove(w.store, ids[i]);
+        }
+    LAW(pr_log_size(n->log) == 0 && pr_log_sum(n->log) == 0, "an emptied log");
+    pr_log_free(n->log);
+    n->log = NULL;
+}
+
+static void make_log(int i) {
+    node *n = &w.node[i];
+    memset(n->held, 0, sizeof n->held);
+    LAW(pr_log_new(&w.alloc, w.store, &w.options, (uint16_t)(i + 1), 77, i == 0, n->floor, &n->log) == 0, "new");
+}
+
+static void restart(int i) {
+    drop_log(&w.node[i]);
+    if (chance(30)) w.node[i].floor = 0; /* its grave ended */
+    make_log(i);
+    w.node[i].anew = true;
+    for (int to = 1; to < w.nodes; to++) w.link[i][to].has_cursor = false; /* a cursor ends with its copy */
+    for (int from = 0; from < w.nodes; from++)
+        if (chance(50)) ask(from, i);
+}
+
+/* ---- a history ---- */
+
+static void choose_parameters(void) {
+    static const uint32_t rings[] = {0, 1, 3, 50}, stops[] = {1, 2, 64}, lives[] = {0, 1, 2, 5};
+    w.options = pr_log_options_default(false);
+    w.options.ring_min = rings[rnd(4)];
+    w.options.ring_share = 0;
+    w.options.stops_max = stops[rnd(3)];
+    w.options.chunk_target = chance(75) ? 1 + rnd(chance(50) ? 50 : 400) : 65536;
+    w.options.live_eids_max = lives[rnd(4)];
+    w.nodes = 2 + (int)rnd(NODES - 1);
+    w.broker = chance(50);
+    w.direct = chance(30);
+    w.patches = chance(80);
+    w.live_max = chance(80) ? 9 : 40;
+    for (int to = 1; to < w.nodes; to++) {
+        for (int from = 0; from < w.nodes; from++)
+            w.link[from][to].exists = from != to && (from == 0 || !w.direct) && chance(from < to ? 60 : 25);
+        w.link[w.direct ? 0 : rnd((uint32_t)to)][to].exists = true;
+    }
+}
+
+static void begin(uint64_t seed) {
+    pr_alloc alloc = w.alloc;
+    pr_store *store = w.store;
+    pr_changes changes = w.changes;
+    w.truth.version = 0;
+    memset(w.truth.death, 0, sizeof w.truth.death);
+    memset(w.node, 0, sizeof w.node);
+    memset(w.link, 0, sizeof w.link);
+    w.alloc = alloc, w.store = store, w.changes = changes;
+    w.seed = seed, w.random = seed * 0x9e3779b97f4a7c15u + 1;
+    w.step = 0, w.published = 0;
+    choose_parameters();
+    for (int i = 0; i < w.nodes; i++) make_log(i);
+    for (int to = 1; to < w.nodes; to++)
+        for (int from = 0; from < w.nodes; from++)
+            if (w.link[from][to].exists) w.link[from][to].up = true;
+    for (int to = 1; to < w.nodes; to++) ask(source_of(to), to);
+}
+
+static void step(void) {
+    int to = 1 + (int)rnd((uint32_t)w.nodes - 1), from = (int)rnd((uint32_t)w.nodes);
+    link *l = &w.link[from][to];
+    uint32_t x = rnd(1000);
+    w.step++;
+    if (x < 260) {
+        for (uint32_t n = 1 + rnd(chance(20) ? 12 : 2); n; n--) write_once();
+        if (w.broker && chance(60)) publish();
+    } else if (!l->exists) {
+        return;
+    } else if (x < 420) {
+        answer(from, to);
+        if (l->up && !l->has_cursor && chance(20)) ask(from, to);
+    } else if (x < 560) {
+        pump(from, to);
+    } else if (x < 960) {
+        for (uint32_t n = 1 + rnd(4); n; n--) deliver(from, to);
+    } else if (x < 990) {
+        cut(from, to);
+    } else {
+        restart(to);
+    }
+}
+
+/* Faults are over: from a complete source every replica becomes complete, each frame is taken, none is wasted. */
+static void converge(int from, int to) {
+    pr_state s = pr_log_state(w.node[to].log);
+    pr_cursor c = pr_cursor_from_state(&s);
+    LAW(pr_log_can_serve(w.node[from].log, &s), "a source that is up to date can serve everybody");
+    pr_log_keep_removals(w.node[from].log);
+    for (unsigned frames = 0;; frames++) {
+        packet *p = serve(from, &c);
+        if (p == NULL) break;
+        LAW(take(to, p) == PR_APPLIED, "P20 nothing is wasted");
+        free(p);
+        s = pr_log_state(w.node[to].log);
+        LAW(same_state(&s, &c.state), "P20 the cursor's state");
+        LAW(frames < 2 * TRUTH_VERSIONS, "completeness is reached");
+        if (chance(10)) c = pr_cursor_from_state(&s);
+    }
+    LAW(pr_log_complete(w.node[to].log) && pr_log_version(w.node[to].log) == w.truth.version, "completeness");
+}
+
+static void finish(void) {
+    for (int from = 0; from < w.nodes; from++)
+        for (int to = 0; to < w.nodes; to++) empty(&w.link[from][to]);
+    w.direct = false;
+    for (int to = 1; to < w.nodes; to++) converge((int)rnd((uint32_t)to), to);
+    for (int i = 0; i < w.nodes; i++) drop_log(&w.node[i]);
+    LAW(pr_store_size(w.store) == 0, "nothing is left in the store");
+}
+
+static void history(uint64_t seed) {
+    begin(seed);
+    for (uint32_t steps = 30 + rnd(150); steps; steps--) step();
+    finish();
+}
+
+static uint64_t first_seed = 1, runs = 20000;
+
+static void test_log_law(void **unused) {
+    (void)unused;
+    w.alloc = pr_alloc_default();
+    pr_changes_init(&w.changes, &w.alloc);
+    for (uint64_t i = 0; i < runs; i++) {
+        if (i % 500 == 0) {
+            pr_store_free(w.store);
+            w.store = NULL;
+            assert_int_equal(pr_store_new(&w.alloc, &w.store), 0);
+        }
+        history(first_seed + i);
+    }
+    pr_store_free(w.store);
+    pr_changes_free(&w.changes);
+    printf("%llu histories: %lu frames applied, %lu of them LIVE, %lu from relays; %lu gaps, %lu stale; %lu patches, "
+           "%lu inferred, %lu by ring position\n",
+           (unsigned long long)runs, w.applied, w.lives, w.relayed, w.gaps, w.stales, w.patched, w.inferred,
+           w.positioned);
+    assert_true(runs < 1000 || (w.lives && w.relayed && w.gaps && w.stales && w.patched && w.inferred && w.positioned));
+}
+
+int main(int argc, char **argv) {
+    const char *seed = argc > 1 ? argv[1] : getenv("LOG_LAW_SEED"),
+               *count = argc > 2 ? argv[2] : getenv("LOG_LAW_RUNS");
+    if (seed) first_seed = strtoull(seed, NULL, 10);
+    if (count) runs = strtoull(count, NULL, 10);
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_log_law)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
