@@ -1,0 +1,237 @@
+/* The invariants after every event: store == fold of the diffs (P4), logs == histories (P1, P2, P3, P7, P15). */
+#include "engine_probe.h"
+#include "sim_state.h"
+#include <string.h>
+
+#define LOGS_MAX 64
+
+/* ---- P4: what the store lists and counts is what the diffs said ---- */
+static void check_row(pr_sim *sim, sim_process *process, const pr_row *row, uint32_t topic) {
+    size_t index = 0;
+    const sim_history *history = sim_history_of(sim, row->inst, &index);
+    const sim_entity *entity = history != NULL ? sim_entity_of(history, row->eid) : NULL;
+    if (entity == NULL) {
+        pr_sim_fail(sim, "P4 host %d lists an entity that never was: inst %016llx eid %llu", process->host,
+                    (unsigned long long)row->inst, (unsigned long long)row->eid);
+        return;
+    }
+    const sim_seen *seen =
+        &sim_view_log(sim, &process->view, index, history->entities_size)->items[entity - history->entities];
+    const sim_value *value = sim_value_of(entity, row->dot);
+    if (seen->dot != row->dot || seen->prev_dot != row->prev_dot || entity->topic != topic || value == NULL)
+        pr_sim_fail(sim, "P4 host %d lists %s eid %llu dot %llu prev %llu, the diffs said dot %llu prev %llu",
+                    process->host, history->name, (unsigned long long)row->eid, (unsigned long long)row->dot,
+                    (unsigned long long)row->prev_dot, (unsigned long long)seen->dot,
+                    (unsigned long long)seen->prev_dot);
+    else if (sim_text(sim, row->key) != entity->key || sim_text(sim, row->meta) != value->meta ||
+             !pr_str_equal(row->member, pr_cstr(history->name)) ||
+             row->owner != (row->inst == process->inst ? entity->owner : 0))
+        pr_sim_fail(sim, "P4 host %d lists %s eid %llu with another key, meta, member or owner", process->host,
+                    history->name, (unsigned long long)row->eid);
+}
+
+/* Rows of one key are adjacent and ordered by (inst, eid). */
+static void check_row_order(pr_sim *sim, const sim_process *process, const pr_rows *rows) {
+    for (size_t i = 1; i < rows->size; i++) {
+        const pr_row *a = &rows->rows[i - 1], *b = &rows->rows[i];
+        if (pr_str_equal(a->key, b->key)) {
+            if (a->inst > b->inst || (a->inst == b->inst && a->eid >= b->eid))
+                pr_sim_fail(sim, "list order at host %d", process->host);
+            continue;
+        }
+        for (size_t j = 0; j + 1 < i; j++)
+            if (pr_str_equal(rows->rows[j].key, b->key))
+                pr_sim_fail(sim, "rows of one key are not adjacent at host %d", process->host);
+    }
+}
+
+static void check_counts(pr_sim *sim, const sim_process *process) {
+    const pr_store *store = pr_engine_store(process->engine);
+    const sim_view *view = &process->view;
+    for (size_t t = 0; t < sim->oracle.topics_size; t++) {
+        size_t keys = 0, metas = 0, keys_shown = 0, metas_shown = 0;
+        for (size_t i = 0; i < view->keys_size; i++)
+            if (view->keys[i * 4] == sim->oracle.topics[t] && view->keys[i * 4 + 2] > 0) {
+                keys_shown++;
+                metas_shown += view->keys[i * 4 + 2];
+            }
+        pr_store_count(store, pr_cstr(sim_text_of(sim, sim->oracle.topics[t])), &keys, &metas);
+        if (keys != keys_shown || metas != metas_shown)
+            pr_sim_fail(sim, "P4 host %d counts %zu keys %zu metas of %s, the diffs say %zu and %zu", process->host,
+                        keys, metas, sim_text_of(sim, sim->oracle.topics[t]), keys_shown, metas_shown);
+    }
+}
+
+static void check_lists(pr_sim *sim, sim_process *process) {
+    const pr_store *store = pr_engine_store(process->engine);
+    size_t listed = 0;
+    for (size_t t = 0; t < sim->oracle.topics_size; t++) {
+        pr_rows *rows = NULL;
+        if (pr_store_list(store, pr_cstr(sim_text_of(sim, sim->oracle.topics[t])), &rows) != 0) {
+            pr_sim_fail(sim, "pr_store_list fails at host %d", process->host);
+            return;
+        }
+        for (size_t i = 0; i < rows->size && sim->failure[0] == 0; i++)
+            check_row(sim, process, &rows->rows[i], sim->oracle.topics[t]);
+        check_row_order(sim, process, rows);
+        listed += rows->size;
+        pr_rows_free(rows);
+    }
+    if (listed != process->view.shown)
+        pr_sim_fail(sim, "P4 host %d lists %zu entries, its diffs show %zu", process->host, listed,
+                    process->view.shown);
+}
+
+/* ---- P1, P2, P3: what a log holds is a prefix, or covers what its state says ---- */
+static int held_ok(const sim_entity *entity, const pr_view *view, const pr_state *state, uint64_t asof, bool complete) {
+    const sim_value *value = sim_value_of(entity, view->dot);
+    if (value == NULL) return 1;
+    if (!complete && view->dot > state->have) return 2;
+    if (state->live) return 0;
+    if (sim_alive_at(entity, asof) == 0) return 3;
+    const sim_value *then = sim_value_at(entity, asof);
+    if (then == NULL || ((complete || then->dot <= state->have) && then->dot != view->dot)) return 4;
+    return 0;
+}
+
+static void check_held(pr_sim *sim, const sim_process *process, const sim_history *history, const pr_log *log,
+                       uint8_t *held) {
+    const pr_store *store = pr_engine_store(process->engine);
+    pr_state state = pr_log_state(log);
+    bool complete = pr_log_complete(log);
+    pr_id ids[64];
+    uint64_t after = 0;
+    for (size_t n; (n = pr_log_walk(log, after, ids, 64)) > 0;)
+        for (size_t i = 0; i < n; i++) {
+            pr_view view;
+            pr_store_view(store, ids[i], &view);
+            sim_entity *entity = sim_entity_of(history, view.eid);
+            int why = entity == NULL ? 1 : held_ok(entity, &view, &state, state.asof, complete);
+            if (why != 0) {
+                pr_sim_fail(
+                    sim, "%s host %d holds %s eid %llu dot %llu wrongly (%d), have %llu asof %llu floor %llu live %d",
+                    complete ? "P1" : "P2", process->host, history->name, (unsigned long long)view.eid,
+                    (unsigned long long)view.dot, why, (unsigned long long)state.have, (unsigned long long)state.asof,
+                    (unsigned long long)state.floor, state.live);
+                return;
+            }
+            if (sim_text(sim, view.topic) != entity->topic || sim_text(sim, view.key) != entity->key ||
+                sim_text(sim, view.meta) != sim_value_of(entity, view.dot)->meta)
+                pr_sim_fail(sim, "P1 host %d holds other text of %s eid %llu", process->host, history->name,
+                            (unsigned long long)view.eid);
+            held[entity - history->entities] = 1;
+            after = view.dot;
+        }
+}
+
+static void check_missing(pr_sim *sim, const sim_process *process, const sim_history *history, const pr_log *log,
+                          const uint8_t *held) {
+    pr_state state = pr_log_state(log);
+    uint64_t asof = state.live ? state.floor : state.asof;
+    for (size_t i = 0; i < history->entities_size; i++) {
+        const sim_entity *entity = &history->entities[i];
+        const sim_value *value = sim_value_at(entity, asof);
+        if (held[i] || value == NULL || value->dot > state.have || sim_alive_at(entity, asof) != 1 ||
+            sim_alive_at(entity, state.floor) != 1)
+            continue;
+        pr_sim_fail(sim, "P%d host %d lost the living %s eid %llu, have %llu asof %llu floor %llu live %d",
+                    state.live ? 3 : 2, process->host, history->name, (unsigned long long)entity->eid,
+                    (unsigned long long)state.have, (unsigned long long)state.asof, (unsigned long long)state.floor,
+                    state.live);
+        return;
+    }
+}
+
+static void check_content(pr_sim *sim, const sim_process *process, const sim_history *history, const pr_log *log) {
+    uint8_t *held = sim_resize(sim, NULL, 0, history->entities_size + 1);
+    pr_state state = pr_log_state(log);
+    if (!state.live && (state.have > state.asof || state.asof > history->version))
+        pr_sim_fail(sim, "P2 host %d: have %llu asof %llu of %s at %llu", process->host, (unsigned long long)state.have,
+                    (unsigned long long)state.asof, history->name, (unsigned long long)history->version);
+    else {
+        check_held(sim, process, history, log, held);
+        if (sim->failure[0] == 0) check_missing(sim, process, history, log, held);
+        if (sim->failure[0] == 0 && pr_log_complete(log) && pr_log_size(log) != history->live[state.asof])
+            pr_sim_fail(sim, "P1 host %d holds %zu entries of %s at %llu, History has %u", process->host,
+                        pr_log_size(log), history->name, (unsigned long long)state.asof, history->live[state.asof]);
+    }
+    pr_delete(&sim->alloc, held, history->entities_size + 1);
+}
+
+static size_t shown_of(const sim_seen_log *seen) {
+    size_t shown = 0;
+    for (size_t i = 0; i < seen->size; i++) shown += seen->items[i].dot != 0;
+    return shown;
+}
+
+/* ---- P15: a log that returns shows nobody who was gone at the first version heard ---- */
+static void check_reveal(pr_sim *sim, const sim_process *process, const pr_engine_log_probe *probe,
+                         const sim_history *history) {
+    pr_state state = pr_log_state(probe->log);
+    if (state.live || state.asof < probe->awaited)
+        pr_sim_fail(sim, "P15 host %d shows %s again at %llu (live %d), before %llu", process->host, history->name,
+                    (unsigned long long)state.asof, state.live, (unsigned long long)probe->awaited);
+}
+
+static bool same_state(const pr_state *a, const pr_state *b) {
+    return a->have == b->have && a->asof == b->asof && a->floor == b->floor && a->live == b->live &&
+           a->live_from == b->live_from && a->live_pos == b->live_pos;
+}
+
+static void check_log(pr_sim *sim, sim_process *process, const pr_engine_log_probe *probe) {
+    size_t index = 0;
+    const sim_history *history = sim_history_of(sim, probe->inst, &index);
+    if (history == NULL) {
+        if (!sim->hostile)
+            pr_sim_fail(sim, "host %d holds a log of nobody: %016llx", process->host, (unsigned long long)probe->inst);
+        return;
+    }
+    sim_seen_log *seen = sim_view_log(sim, &process->view, index, history->entities_size);
+    size_t size = probe->log != NULL ? pr_log_size(probe->log) : 0;
+    if (!probe->sweeping && shown_of(seen) != (probe->shown ? size : 0))
+        pr_sim_fail(sim, "P4 host %d shows %zu of the %zu entries of %s, target %d and no sweep pending", process->host,
+                    shown_of(seen), size, history->name, probe->shown);
+    if (probe->detached || probe->log == NULL) return;
+    pr_state state = pr_log_state(probe->log);
+    if (state.floor < seen->floor)
+        pr_sim_fail(sim, "P7 floor of %s at host %d fell from %llu to %llu", history->name, process->host,
+                    (unsigned long long)seen->floor, (unsigned long long)state.floor);
+    seen->floor = state.floor;
+    if (!same_state(&state, &seen->checked) || size != seen->checked_size)
+        check_content(sim, process, history, probe->log);
+    seen->checked = state;
+    seen->checked_size = size;
+    if (probe->shown && !seen->was_shown && seen->was_hidden_full && sim->failure[0] == 0)
+        check_reveal(sim, process, probe, history);
+    seen->was_shown = probe->shown;
+    seen->was_hidden_full = !probe->shown && size > 0;
+}
+
+/* One's own entries are shown exactly as the local calls left them. */
+static void check_own(pr_sim *sim, sim_process *process) {
+    size_t index = 0;
+    const sim_history *history = sim_history_of(sim, process->inst, &index);
+    const sim_seen_log *seen = sim_view_log(sim, &process->view, index, history->entities_size);
+    for (size_t i = 0; i < history->entities_size; i++) {
+        const sim_entity *entity = &history->entities[i];
+        uint64_t dot = entity->dead_first == 0 ? entity->values[entity->values_size - 1].dot : 0;
+        if (seen->items[i].dot != dot)
+            pr_sim_fail(sim, "host %d shows its own eid %llu at dot %llu instead of %llu", process->host,
+                        (unsigned long long)entity->eid, (unsigned long long)seen->items[i].dot,
+                        (unsigned long long)dot);
+    }
+}
+
+void sim_check(pr_sim *sim, sim_process *process) {
+    pr_engine_log_probe probes[LOGS_MAX];
+    process->turns++;
+    check_counts(sim, process);
+    if (sim->failure[0] != 0) return;
+    if (process->view.changed || process->turns % 64 == 0) {
+        check_lists(sim, process);
+        check_own(sim, process);
+    }
+    process->view.changed = false;
+    size_t logs = pr_engine_probe_logs(process->engine, probes, LOGS_MAX);
+    for (size_t i = 0; i < logs && i < LOGS_MAX && sim->failure[0] == 0; i++) check_log(sim, process, &probes[i]);
+}

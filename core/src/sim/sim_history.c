@@ -1,0 +1,330 @@
+/* Random histories: members under faults of every kind, then healing, and convergence within a bound (P9, P10, P16).
+ *
+ * Happy path: start two to five members, then some hundred steps, each a local call or a fault followed by a little
+ * time; then all faults end, and within the bound every live member shows the union of the live members' own sets.
+ * The bound is the sum of what the protocol allows: a dead link is noticed, a dial backs off, a suspicion ripens, a
+ * request times out. Afterwards the cluster must be quiet.
+ */
+#include "engine_probe.h"
+#include "sim_state.h"
+#include <string.h>
+
+typedef struct history_run {
+    pr_sim *sim;
+    int names, hosts, twin; /* host `names` runs a second member of the name `twin`; -1: none */
+    uint32_t seeds;
+    uint32_t flags[PR_SIM_HOSTS];
+    bool never[PR_SIM_HOSTS][PR_SIM_HOSTS]; /* pairs that never connect */
+    bool load;                              /* writes go on while it heals */
+    bool jumps;                             /* wall clocks go backwards */
+    unsigned faults;                        /* how often, of 100 steps */
+} history_run;
+
+static uint64_t pick(pr_sim *sim, const uint32_t *choices, size_t size) { return choices[pr_sim_random(sim, size)]; }
+#define PICK(sim, ...)                                                                                                 \
+    pick((sim), (const uint32_t[]){__VA_ARGS__}, sizeof((const uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
+
+static void draw_options(history_run *run) {
+    pr_sim *sim = run->sim;
+    pr_engine_options *o = pr_sim_options(sim);
+    o->heartbeat_ms = (uint32_t)PICK(sim, 100, 250, 1000);
+    o->grace_ms = (uint32_t)PICK(sim, 50, 200, 600);
+    o->permdown_ms = o->heartbeat_ms * (uint32_t)PICK(sim, 8, 20, 1200);
+    o->connect_timeout_ms = (uint32_t)PICK(sim, 200, 1000);
+    o->trust_refused = pr_sim_random(sim, 4) != 0;
+    o->flush_ms = pr_sim_random(sim, 2) == 0 ? -1 : (int32_t)PICK(sim, 0, 5, 40);
+    o->high_water = (uint32_t)PICK(sim, 1, 200, 4096, 262144);
+    o->low_water = o->high_water / 4;
+    o->sweep_slice = (uint32_t)PICK(sim, 1, 3, 4096);
+    for (int i = 0; i < 2; i++) {
+        pr_log_options *log = i == 0 ? &o->own_log : &o->replica_log;
+        log->ring_min = run->load ? 65536 : (uint32_t)PICK(sim, 0, 1, 3, 65536);
+        log->ring_share = 0;
+        log->stops_max = (uint32_t)PICK(sim, 1, 2, 64, 4096);
+        log->chunk_target = (uint32_t)PICK(sim, 1, 60, 500, 65536);
+        log->live_eids_max = (uint32_t)PICK(sim, 0, 0, 1, 2);
+    }
+    pr_sim_network *net = pr_sim_net(sim);
+    net->latency_min_ms = (uint32_t)PICK(sim, 0, 1, 5);
+    net->latency_max_ms = net->latency_min_ms + (uint32_t)PICK(sim, 0, 3, 40);
+    net->pieces = pr_sim_random(sim, 2) == 0;
+    net->pipe_bytes = PICK(sim, 64, 1000, 65536, 1048576);
+}
+
+static void draw_shape(history_run *run) {
+    pr_sim *sim = run->sim;
+    run->names = (int)PICK(sim, 2, 3, 3, 4);
+    run->hosts = run->names;
+    run->twin = -1;
+    if (pr_sim_random(sim, 5) == 0) {
+        run->twin = (int)pr_sim_random(sim, (uint64_t)run->names);
+        run->hosts++;
+    }
+    run->load = pr_sim_random(sim, 8) == 0;
+    run->jumps = pr_sim_random(sim, 2) == 0;
+    run->faults = (unsigned)PICK(sim, 5, 15, 30, 50);
+    run->seeds = pr_sim_random(sim, 3) == 0 ? 1u : (1u << run->hosts) - 1;
+    if (run->names > 2 && pr_sim_random(sim, 5) < 2) {
+        int a = 1, b = 2; /* host 0 may be the only seed */
+        int how = (int)PICK(sim, PR_DIAL_TIMEOUT, PR_DIAL_UNREACHABLE);
+        run->never[a][b] = run->never[b][a] = true;
+        pr_sim_forbid(sim, a, b, how);
+        pr_sim_forbid(sim, b, a, how);
+    }
+    if (run->names > 2 && pr_sim_random(sim, 6) == 0) run->flags[run->names - 1] = PR_SIM_DIAL_ONLY;
+}
+
+static void start(history_run *run, int host) {
+    char name[8];
+    snprintf(name, sizeof name, "m%d", host < run->names ? host : run->twin);
+    if (run->jumps) pr_sim_shift_clock(run->sim, host, -(int64_t)pr_sim_random(run->sim, 60000));
+    pr_sim_start(run->sim, host, name, run->seeds, run->flags[host]);
+}
+
+static int alive(const history_run *run) {
+    int count = 0;
+    for (int host = 0; host < run->hosts; host++) count += pr_sim_alive(run->sim, host);
+    return count;
+}
+
+/* ---- faults ---- */
+static void split(history_run *run) {
+    bool side[PR_SIM_HOSTS], one_way = pr_sim_random(run->sim, 4) == 0;
+    for (int host = 0; host < run->hosts; host++) side[host] = pr_sim_random(run->sim, 2) == 0;
+    for (int a = 0; a < run->hosts; a++)
+        for (int b = 0; b < run->hosts; b++) {
+            if (side[a] == side[b]) continue;
+            pr_sim_block(run->sim, a, b, !one_way || side[a]);
+            if (pr_sim_random(run->sim, 4) == 0) pr_sim_cut(run->sim, a, b, PR_SIM_CUT_BOTH, 0);
+        }
+}
+
+static void heal_splits(history_run *run) {
+    for (int a = 0; a < run->hosts; a++)
+        for (int b = 0; b < run->hosts; b++)
+            if (pr_sim_random(run->sim, 4) != 0) {
+                pr_sim_block(run->sim, a, b, false);
+                if (!run->never[a][b]) pr_sim_forbid(run->sim, a, b, 0);
+            }
+}
+
+static void stop_or_start(history_run *run, int host) {
+    pr_sim *sim = run->sim;
+    if (!pr_sim_alive(sim, host)) {
+        start(run, host);
+        return;
+    }
+    if (alive(run) < 2) return;
+    uint64_t dice = pr_sim_random(sim, 10);
+    if (dice < 4)
+        pr_sim_crash(sim, host, PR_SIM_KILL);
+    else if (dice < 6)
+        pr_sim_crash(sim, host, PR_SIM_VANISH);
+    else
+        pr_sim_leave(sim, host, dice < 9);
+    if (!pr_sim_alive(sim, host) && pr_sim_random(sim, 2) == 0) start(run, host);
+}
+
+static void fault(history_run *run) {
+    pr_sim *sim = run->sim;
+    int a = (int)pr_sim_random(sim, (uint64_t)run->hosts), b = (int)pr_sim_random(sim, (uint64_t)run->hosts);
+    uint64_t dice = pr_sim_random(sim, 100);
+    if (dice < 30) {
+        if (a != b) pr_sim_cut(sim, a, b, (enum pr_sim_cut)(1 + pr_sim_random(sim, 3)), pr_sim_random(sim, 2000));
+    } else if (dice < 40) {
+        split(run);
+    } else if (dice < 52) {
+        heal_splits(run);
+    } else if (dice < 57) {
+        if (a != b && !run->never[a][b])
+            pr_sim_forbid(sim, a, b, (int)PICK(sim, 0, PR_DIAL_TIMEOUT, PR_DIAL_UNREACHABLE, PR_DIAL_UNRESOLVED));
+    } else if (dice < 78) {
+        stop_or_start(run, a);
+    } else if (dice < 92) {
+        if (pr_sim_paused(sim, a))
+            pr_sim_resume(sim, a, pr_sim_random(sim, 3) == 0);
+        else
+            pr_sim_pause(sim, a);
+    } else if (dice < 96) {
+        pr_sim_slow_reader(sim, a, (uint32_t)PICK(sim, 0, 0, 10, 100));
+    } else {
+        pr_sim_stop_reading(sim, a, pr_sim_random(sim, 2) == 0);
+    }
+}
+
+static void pass_time(history_run *run) {
+    uint64_t dice = pr_sim_random(run->sim, 100);
+    uint64_t most = dice < 70 ? 10 : dice < 95 ? 200 : pr_sim_options(run->sim)->heartbeat_ms * 4;
+    pr_sim_run(run->sim, pr_sim_random(run->sim, most + 1));
+}
+
+static void wild(history_run *run) {
+    pr_sim *sim = run->sim;
+    uint64_t steps = 40 + pr_sim_random(sim, 260);
+    for (int host = 0; host < run->hosts; host++)
+        if (host == 0 || pr_sim_random(sim, 6) != 0) start(run, host);
+    for (uint64_t step = 0; step < steps && pr_sim_failure(sim) == NULL; step++) {
+        if (pr_sim_random(sim, 100) < run->faults)
+            fault(run);
+        else
+            pr_sim_random_operation(sim, (int)pr_sim_random(sim, (uint64_t)run->hosts));
+        pass_time(run);
+    }
+}
+
+/* ---- after the faults ---- */
+static void heal(history_run *run) {
+    pr_sim *sim = run->sim;
+    sim_say(sim, NULL, "---- the faults end");
+    if (run->seeds == 1 && !pr_sim_alive(sim, 0)) start(run, 0);
+    for (int a = 0; a < run->hosts; a++) {
+        pr_sim_resume(sim, a, false);
+        pr_sim_slow_reader(sim, a, 0);
+        pr_sim_stop_reading(sim, a, false);
+        for (int b = 0; b < run->hosts; b++) {
+            pr_sim_block(sim, a, b, false);
+            if (!run->never[a][b]) pr_sim_forbid(sim, a, b, 0);
+        }
+    }
+}
+
+static bool can_connect(const history_run *run, int a, int b) {
+    bool both_dial_only = (run->flags[a] & run->flags[b] & PR_SIM_DIAL_ONLY) != 0;
+    return !run->never[a][b] && !both_dial_only && pr_sim_alive(run->sim, a) && pr_sim_alive(run->sim, b);
+}
+
+static bool connected(const history_run *run) {
+    uint32_t seen = 0, all = 0;
+    for (int host = 0; host < run->hosts; host++)
+        if (pr_sim_alive(run->sim, host)) all |= 1u << host;
+    seen = all & (~all + 1);
+    for (int round = 0; round < run->hosts; round++)
+        for (int a = 0; a < run->hosts; a++)
+            for (int b = 0; b < run->hosts; b++)
+                if ((seen & (1u << a)) != 0 && can_connect(run, a, b)) seen |= 1u << b;
+    return seen == all;
+}
+
+static bool leaving(const history_run *run) {
+    for (int host = 0; host < run->hosts; host++)
+        if (pr_sim_alive(run->sim, host) && sim_running(run->sim, host)->leaving) return true;
+    return false;
+}
+
+static bool same_name(const history_run *run, int a, int b) {
+    return strcmp(sim_running(run->sim, a)->name, sim_running(run->sim, b)->name) == 0;
+}
+
+static bool converged(pr_sim *sim, void *user) {
+    const history_run *run = user;
+    if (leaving(run) || !pr_sim_agreed(sim)) return false;
+    for (int a = 0; a < run->hosts; a++)
+        for (int b = 0; b < run->hosts; b++) {
+            pr_member_info info;
+            if (a == b || !pr_sim_alive(sim, a) || !pr_sim_alive(sim, b)) continue;
+            if (same_name(run, a, b) || pr_sim_status(sim, a, sim_running(sim, b)->name, &info) != PRESENCE_MEMBER_UP ||
+                !info.synced || info.inst != pr_sim_inst(sim, b))
+                return false;
+        }
+    return true;
+}
+
+static uint64_t bound(const history_run *run) {
+    const pr_engine_options *o = pr_sim_options(run->sim);
+    uint64_t period = o->heartbeat_ms, suspect = o->suspect_ms != 0 ? o->suspect_ms : period * 5 / 2;
+    return 10 * period + 2 * suspect + 3 * period + 15000 + o->connect_timeout_ms + 12500;
+}
+
+/* Under steady writes every replica goes on and nothing stays hidden (P16). */
+static void write_on(history_run *run, uint64_t ms) {
+    for (uint64_t end = pr_sim_now(run->sim) + ms; pr_sim_now(run->sim) < end && pr_sim_failure(run->sim) == NULL;) {
+        for (int host = 0; host < run->hosts; host++) pr_sim_random_operation(run->sim, host);
+        pr_sim_run(run->sim, 50);
+    }
+}
+
+static void check_progress(history_run *run, const uint64_t *versions) {
+    for (int a = 0; a < run->hosts; a++) {
+        pr_engine_log_probe probes[32];
+        if (!pr_sim_alive(run->sim, a)) continue;
+        size_t size = pr_engine_probe_logs(pr_sim_engine(run->sim, a), probes, 32);
+        for (size_t i = 0; i < size && i < 32; i++)
+            for (int b = 0; b < run->hosts; b++) {
+                if (!pr_sim_alive(run->sim, b) || probes[i].inst != pr_sim_inst(run->sim, b) || probes[i].own ||
+                    probes[i].log == NULL || probes[i].detached)
+                    continue;
+                pr_state state = pr_log_state(probes[i].log);
+                if (probes[i].returning || !probes[i].shown || state.have < versions[b])
+                    pr_sim_fail(run->sim,
+                                "P16 host %d stands still at (%llu,%llu) of host %d, returning %d, %llu awaited", a,
+                                (unsigned long long)state.have, (unsigned long long)state.asof, b, probes[i].returning,
+                                (unsigned long long)versions[b]);
+            }
+    }
+}
+
+static void loaded(history_run *run) {
+    uint64_t versions[PR_SIM_HOSTS] = {0};
+    write_on(run, bound(run));
+    for (int host = 0; host < run->hosts; host++)
+        if (pr_sim_alive(run->sim, host))
+            versions[host] = sim_history_of(run->sim, pr_sim_inst(run->sim, host), NULL)->version;
+    write_on(run, 3 * pr_sim_options(run->sim)->heartbeat_ms + 3000);
+    if (pr_sim_failure(run->sim) == NULL && connected(run)) check_progress(run, versions);
+}
+
+static void explain(history_run *run) {
+    char text[700] = "";
+    size_t used = 0;
+    for (int a = 0; a < run->hosts; a++)
+        for (int b = 0; b < run->hosts && used < sizeof text; b++) {
+            pr_member_info info = {.status = 0};
+            if (a == b || !pr_sim_alive(run->sim, a) || !pr_sim_alive(run->sim, b)) continue;
+            int status = pr_sim_status(run->sim, a, sim_running(run->sim, b)->name, &info);
+            used += (size_t)snprintf(text + used, sizeof text - used, "%d of %d: status %d%s%s%s, %zu shown of %zu; ",
+                                     a, b, status, info.synced ? " synced" : "", info.linked ? " linked" : "",
+                                     info.inst == pr_sim_inst(run->sim, b) ? "" : " other inst",
+                                     pr_sim_shown_of(run->sim, a, b), pr_sim_shown_of(run->sim, b, b));
+        }
+    pr_sim_fail(run->sim, "P9 not converged: %s", text);
+}
+
+/* P10: queues drain, and a cluster at rest sends little more than heartbeats. */
+static void check_quiet(history_run *run) {
+    pr_sim *sim = run->sim;
+    uint64_t periods = 5, pairs = (uint64_t)(run->hosts * (run->hosts - 1) / 2);
+    pr_sim_run(sim, 1000);
+    uint64_t before = pr_sim_frames(sim);
+    pr_sim_run(sim, periods * pr_sim_options(sim)->heartbeat_ms);
+    uint64_t sent = pr_sim_frames(sim) - before;
+    if (sent > pairs * 2 * periods * 3 + 30)
+        pr_sim_fail(sim, "P10 %llu frames in %llu periods of rest, %d members", (unsigned long long)sent,
+                    (unsigned long long)periods, alive(run));
+    if (pr_sim_failure(sim) == NULL && !converged(sim, run))
+        pr_sim_fail(sim, "P9 it had converged, but did not stay so");
+}
+
+bool pr_sim_history(uint64_t seed, FILE *trace, pr_sim_outcome *outcome) {
+    history_run run = {.sim = pr_sim_new(seed)};
+    memset(outcome, 0, sizeof *outcome);
+    pr_sim_trace(run.sim, trace);
+    draw_shape(&run);
+    draw_options(&run);
+    wild(&run);
+    if (pr_sim_failure(run.sim) == NULL) heal(&run);
+    uint64_t healed = pr_sim_now(run.sim);
+    if (run.load && pr_sim_failure(run.sim) == NULL) loaded(&run);
+    if (pr_sim_failure(run.sim) == NULL) {
+        bool done = pr_sim_until(run.sim, converged, &run, bound(&run));
+        outcome->compared = connected(&run);
+        outcome->converged_ms = pr_sim_now(run.sim) - healed;
+        if (!done && outcome->compared && pr_sim_failure(run.sim) == NULL) explain(&run);
+        if (done) check_quiet(&run);
+    }
+    outcome->events = run.sim->events;
+    outcome->virtual_ms = pr_sim_now(run.sim);
+    if (pr_sim_failure(run.sim) != NULL)
+        snprintf(outcome->failure, sizeof outcome->failure, "%s", pr_sim_failure(run.sim));
+    pr_sim_free(run.sim);
+    return outcome->failure[0] == 0;
+}
