@@ -126,10 +126,8 @@ static uint8_t *put_removed(uint8_t *at, const pr_segment *s, size_t size) {
     return at;
 }
 
-int pr_encode_segment(pr_buffer *buffer, const pr_segment *s) {
-    size_t removed = 0;
-    if (!removed_size(s, &removed)) return PRESENCE_ELIMIT;
-    if (pr_buffer_reserve(buffer, removed + 8 * (PR_VARINT_MAX + 1)) != 0) return buffer->failed;
+static int put_head(pr_buffer *buffer, const pr_segment *s, size_t removed) {
+    if (pr_buffer_reserve(buffer, removed + 6 * (PR_VARINT_MAX + 1)) != 0) return buffer->failed;
     uint8_t *at = buffer->data + buffer->size;
     at = pr_put_number(at, LOG, s->log);
     at = pr_put_number(at, ASOF, s->T);
@@ -137,8 +135,23 @@ int pr_encode_segment(pr_buffer *buffer, const pr_segment *s) {
     at = pr_put_number(at, D_ASOF, s->T2 - s->T);
     at = pr_put_number(at, R_HAVE, s->T2 - s->x2);
     at = put_removed(at, s, removed);
+    buffer->size = (size_t)(at - buffer->data);
+    return 0;
+}
+
+static int put_tail(pr_buffer *buffer, const pr_segment *s) {
+    if (pr_buffer_reserve(buffer, 2 * (PR_VARINT_MAX + 1)) != 0) return buffer->failed;
+    uint8_t *at = buffer->data + buffer->size;
     at = pr_put_number(at, MORE, s->more);
     at = pr_put_number(at, COUNT_HINT, s->count_hint);
     buffer->size = (size_t)(at - buffer->data);
-    return put_ups(buffer, s);
+    return 0;
+}
+
+int pr_encode_segment(pr_buffer *buffer, const pr_segment *s) {
+    size_t removed = 0;
+    if (!removed_size(s, &removed)) return PRESENCE_ELIMIT;
+    int failed = put_head(buffer, s, removed);
+    if (!failed) failed = put_ups(buffer, s);
+    return failed ? failed : put_tail(buffer, s);
 }
