@@ -32,8 +32,11 @@ typedef struct packet {
 typedef struct node {
     pr_log *log;
     uint64_t held[TRUTH_VERSIONS + 1]; /* fold of the changes: eid -> dot, 0 = none */
+    pr_log_options options;
     uint64_t floor;
-    bool anew; /* made anew since its links were up: P12 does not hold */
+    bool gone[TRUTH_VERSIONS + 1]; /* seen to leave; until the floor is forgotten */
+    size_t removals;               /* applied by this copy */
+    bool anew;                     /* made anew since its links were up: P12 does not hold */
 } node;
 
 typedef struct link {
@@ -50,7 +53,6 @@ typedef struct world {
     pr_alloc alloc;
     pr_store *store;
     truth truth;
-    pr_log_options options;
     int nodes;
     bool broker, direct, patches;
     uint64_t published;
@@ -202,7 +204,7 @@ static void check_segment(int from, const pr_cursor *before, const pr_segment *f
     const truth_moment *m = &w.truth.at[pr_log_version(w.node[from].log)];
     size_t bytes = truth_removed_size(f) + truth_ups_size(f), due = 0, beyond = 0;
     LAW(f->x == before->state.have && f->T == before->state.asof, "a frame starts at the cursor");
-    LAW(bytes <= w.options.chunk_target || f->ups_size + f->removed_size == 1, "P18 chunk target");
+    LAW(bytes <= w.node[from].options.chunk_target || f->ups_size + f->removed_size == 1, "P18 chunk target");
     check_removed(from, f);
     for (size_t i = 0; i < m->size; i++) {
         due += m->cells[i].dot > f->x && m->cells[i].dot <= f->x2;
@@ -225,12 +227,26 @@ static void check_live(int from, const pr_live *f) {
     const truth_moment *m = &w.truth.at[pr_log_version(w.node[from].log)];
     size_t n = 0;
     LAW(f->w == pr_log_version(w.node[from].log), "LIVE speaks of w");
-    LAW(f->eids_size <= 1 || w.options.live_eids_max == 0 || f->eids_size <= w.options.live_eids_max, "LIVE limit");
-    LAW(f->eids_size <= 1 || truth_eids_size(f) <= w.options.chunk_target, "P18 chunk target");
+    LAW(f->eids_size <= 1 || w.node[from].options.live_eids_max == 0 ||
+            f->eids_size <= w.node[from].options.live_eids_max,
+        "LIVE limit");
+    LAW(f->eids_size <= 1 || truth_eids_size(f) <= w.node[from].options.chunk_target, "P18 chunk target");
     for (size_t i = 0; i < m->size; i++)
         if (m->cells[i].eid > f->lo && m->cells[i].eid <= f->hi)
             LAW(n < f->eids_size && f->eids[n++] == m->cells[i].eid, "LIVE names all that live in (lo, hi]");
     LAW(n == f->eids_size, "LIVE names nobody else");
+}
+
+/* LIVE only if it must be: the origin's ring holds the last removals; a relay's cursor needs no stop (3.8.3). */
+static void check_live_was_needed(int from, const pr_cursor *before) {
+    const node *n = &w.node[from];
+    size_t missed = 0;
+    if (before->state.live) return;
+    for (uint64_t e = 1; e <= w.truth.version; e++) missed += w.truth.death[e] > before->state.asof;
+    LAW(from != 0 || missed > w.node[from].options.ring_min, "the ring of the origin reaches back");
+    bool holds_all = before->ring_pos_known && n->removals <= w.node[from].options.ring_min;
+    LAW(from == 0 || !holds_all || w.node[from].options.chunk_target < 65536,
+        "a cursor that knows its ring position needs no stop");
 }
 
 static bool moved_on(const pr_state *a, const pr_state *b) {
@@ -298,7 +314,7 @@ static packet *serve(int from, pr_cursor *c) {
     LAW(moved_on(&before.state, &c->state), "every frame is progress");
     LAW(c->base == (pr_state_complete(&c->state) ? c->state.have : before.base), "base");
     if (served == PR_SERVED_LIVE)
-        check_live(from, &f.live);
+        check_live(from, &f.live), check_live_was_needed(from, &before);
     else
         check_segment(from, &before, &f.segment);
     w.positioned += from != 0 && c->ring_pos_known;
@@ -321,6 +337,7 @@ static void fold(node *n, const packet *p) {
         LAW((n->held[v.eid] == 0) == (c->kind == PR_CHANGE_JOIN), "P5 join of an absent, else of a present entity");
         LAW(c->kind == PR_CHANGE_JOIN || n->held[v.eid] == c->old_dot, "P5 the dot before");
         bytes += v.topic.size + v.key.size + v.meta.size;
+        LAW(c->kind != PR_CHANGE_JOIN || !n->gone[v.eid], "P6 who has left never comes back");
         n->held[v.eid] = c->kind == PR_CHANGE_LEAVE ? 0 : v.dot;
         if (c->kind == PR_CHANGE_UPDATE) {
             LAW(c->old_dot < v.dot && pr_str_equal(c->old.meta, truth_meta(c->old_dot)), "P5 dots rise");
@@ -330,6 +347,8 @@ static void fold(node *n, const packet *p) {
             bool reason = c->reason == PR_REMOVED_UNKNOWN || c->reason == w.truth.reason[v.eid];
             LAW(w.truth.death[v.eid] != 0 && reason, "P17 reason of a leave");
             w.inferred += c->reason == PR_REMOVED_UNKNOWN && !p->live;
+            n->removals++;
+            n->gone[v.eid] = true;
             pr_store_remove(w.store, c->entry);
         }
     }
@@ -358,6 +377,8 @@ static int take(int to, const packet *p) {
     LAW(result >= 0, "a true frame is no protocol error");
     if (result != PR_APPLIED) {
         LAW(same_state(&before, &after) && w.changes.size == 0, "not taken, nothing changed");
+        bool nothing_new = !p->live && !before.live && p->segment.T2 <= before.asof && p->segment.x2 <= before.have;
+        LAW(result == (nothing_new ? PR_STALE : result), "what brings nothing new is no gap");
         LAW(!same_state(&before, &p->before) || !fits, "P20 a frame made for this state is of use");
     } else {
         LAW(!same_but_floor(&before, &p->before) || same_but_floor(&after, &p->after), "P20 the cursor's state");
@@ -474,12 +495,16 @@ static void drop_log(node *n) {
 static void make_log(int i) {
     node *n = &w.node[i];
     memset(n->held, 0, sizeof n->held);
-    LAW(pr_log_new(&w.alloc, w.store, &w.options, (uint16_t)(i + 1), 77, i == 0, n->floor, &n->log) == 0, "new");
+    n->removals = 0;
+    LAW(pr_log_new(&w.alloc, w.store, &n->options, (uint16_t)(i + 1), 77, i == 0, n->floor, &n->log) == 0, "new");
 }
 
 static void restart(int i) {
     drop_log(&w.node[i]);
-    if (chance(30)) w.node[i].floor = 0; /* its grave ended */
+    if (chance(30)) { /* its grave ended */
+        w.node[i].floor = 0;
+        memset(w.node[i].gone, 0, sizeof w.node[i].gone);
+    }
     make_log(i);
     w.node[i].anew = true;
     for (int to = 1; to < w.nodes; to++) w.link[i][to].has_cursor = false; /* a cursor ends with its copy */
@@ -489,15 +514,23 @@ static void restart(int i) {
 
 /* ---- a history ---- */
 
-static void choose_parameters(void) {
+/* Members need not agree: a relay with small frames behind an origin with large ones has much to cut. */
+static pr_log_options choose_options(void) {
     static const uint32_t rings[] = {0, 1, 3, 50}, stops[] = {1, 2, 64}, lives[] = {0, 1, 2, 5};
-    w.options = pr_log_options_default(false);
-    w.options.ring_min = rings[rnd(4)];
-    w.options.ring_share = 0;
-    w.options.stops_max = stops[rnd(3)];
-    w.options.chunk_target = chance(75) ? 1 + rnd(chance(50) ? 50 : 400) : 65536;
-    w.options.live_eids_max = lives[rnd(4)];
+    static const uint32_t targets[] = {1, 4, 16, 50, 400};
+    pr_log_options o = pr_log_options_default(false);
+    o.ring_min = rings[rnd(4)];
+    o.ring_share = 0;
+    o.stops_max = stops[rnd(3)];
+    o.chunk_target = chance(75) ? 1 + rnd(targets[rnd(5)]) : 65536;
+    o.live_eids_max = lives[rnd(4)];
+    return o;
+}
+
+static void choose_parameters(void) {
     w.nodes = 2 + (int)rnd(NODES - 1);
+    bool alike = chance(50);
+    for (int i = 0; i < w.nodes; i++) w.node[i].options = alike && i ? w.node[0].options : choose_options();
     w.broker = chance(50);
     w.direct = chance(30);
     w.patches = chance(80);
@@ -545,7 +578,7 @@ static void step(void) {
         pump(from, to);
     } else if (x < 960) {
         for (uint32_t n = 1 + rnd(4); n; n--) deliver(from, to);
-    } else if (x < 990) {
+    } else if (x < 980) {
         cut(from, to);
     } else {
         restart(to);
@@ -582,7 +615,7 @@ static void finish(void) {
 
 static void history(uint64_t seed) {
     begin(seed);
-    for (uint32_t steps = 30 + rnd(150); steps; steps--) step();
+    for (uint32_t steps = 40 + rnd(260); steps; steps--) step();
     finish();
 }
 
