@@ -149,7 +149,7 @@ uint64_t pr_entry_prev_dot(const pr_store *s, pr_id id) {
     if (!(e->flags & PR_PENDING)) return e->prev ? dot - e->prev : 0;
     const pr_pending *p = &s->changing.items[e->prev];
     if (!p->before || !(e->flags & PR_VISIBLE)) return 0;
-    if (dot != p->dot_before) return p->dot_before;
+    if (dot != p->dot_before) return dot - p->dot_before <= UINT32_MAX ? p->dot_before : 0;
     return p->prev ? dot - p->prev : 0;
 }
 

@@ -13,7 +13,7 @@ static uint8_t outcome(const pr_pending *p, bool after, uint64_t dot) {
 static void settle_prev(pr_store *s, pr_pending *p, pr_entry *e) {
     uint64_t prev = pr_entry_prev_dot(s, p->entry), dot = pr_entry_dot(s, p->entry);
     e->flags &= (uint16_t)~PR_PENDING;
-    e->prev = prev && dot - prev <= UINT32_MAX ? (uint32_t)(dot - prev) : 0;
+    e->prev = prev ? (uint32_t)(dot - prev) : 0;
 }
 
 static presence_str text_at(const pr_changing *c, size_t at, size_t size) {

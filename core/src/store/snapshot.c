@@ -10,7 +10,8 @@ typedef struct copying {
     size_t size;
     char *text;
     size_t bytes;
-    uint16_t log; /* of the row before: its member name is shared */
+    uint16_t log; /* of the entry before: its member name is shared */
+    presence_str member;
 } copying;
 
 static presence_str copy(copying *c, presence_str text) {
@@ -24,17 +25,15 @@ static presence_str copy(copying *c, presence_str text) {
 
 static void copy_entry(copying *c, const pr_entry *e, pr_id id, presence_str topic) {
     const pr_store *s = c->store;
-    presence_str key = copy(c, pr_entry_key(s, e)), meta = copy(c, pr_entry_meta(s, e)), member = {NULL, 0};
-    bool same = c->size && c->log == e->log;
-    if (!same) member = copy(c, pr_log_row_name(s, e->log));
+    presence_str key = copy(c, pr_entry_key(s, e)), meta = copy(c, pr_entry_meta(s, e));
+    if (!c->size || c->log != e->log) c->member = copy(c, pr_log_row_name(s, e->log));
     c->log = e->log;
     size_t i = c->size++;
     if (!c->rows) return;
-    if (same) member = c->rows[i - 1].member;
     c->rows[i] = (pr_row){.topic = topic,
                           .key = key,
                           .meta = meta,
-                          .member = member,
+                          .member = c->member,
                           .inst = pr_log_row_inst(s, e->log),
                           .eid = e->eid,
                           .dot = pr_entry_dot(s, id),

@@ -150,43 +150,38 @@ int pr_store_insert(pr_store *s, uint16_t log, uint64_t eid, uint64_t dot, prese
     return 0;
 }
 
-/* The dot shown before is kept relative to the dot. In an open diff the field is a place there instead, and is set
- * when that is finished. */
-static void move_dot(pr_store *s, pr_id id, uint64_t dot, uint32_t wide) {
-    pr_entry *e = pr_entry_at(s, id);
-    uint64_t prev = pr_entry_prev_dot(s, id);
-    put_dot(s, id, dot, wide);
-    if (!(e->flags & PR_PENDING)) e->prev = prev && dot - prev <= UINT32_MAX ? (uint32_t)(dot - prev) : 0;
-}
-
 int pr_store_set(pr_store *s, pr_id id, uint64_t dot, presence_str meta, pr_meta_hold *old) {
     pr_entry *e = pr_entry_at(s, id);
     uint32_t wide = 0;
-    *old = (pr_meta_hold){0, {NULL, 0}};
+    *old = (pr_meta_hold){0};
     uint32_t blob = pr_blob_take(&s->blobs, pr_entry_key(s, e), meta);
     if (!blob) return PRESENCE_ENOMEM;
     if (e->delta != PR_DELTA_WIDE && !wide_reserve(s, dot - e->eid, &wide)) {
         pr_blob_return(&s->blobs, blob);
         return PRESENCE_ENOMEM;
     }
-    move_dot(s, id, dot, wide);
-    old->handle = e->blob;
-    old->meta = pr_entry_meta(s, e);
+    *old = (pr_meta_hold){e->blob, e->prev, pr_entry_meta(s, e)};
+    /* The dot shown before is kept relative to the dot. In an open diff the field is a place there instead, and is set
+     * when that is finished. */
+    uint64_t prev = pr_entry_prev_dot(s, id);
+    put_dot(s, id, dot, wide);
+    if (!(e->flags & PR_PENDING)) e->prev = prev && dot - prev <= UINT32_MAX ? (uint32_t)(dot - prev) : 0;
     e->blob = blob;
     return 0;
 }
 
 void pr_store_unset(pr_store *s, pr_id id, uint64_t dot, pr_meta_hold *old) {
     pr_entry *e = pr_entry_at(s, id);
-    move_dot(s, id, dot, 0);
+    put_dot(s, id, dot, 0);
     pr_blob_return(&s->blobs, e->blob);
     e->blob = old->handle;
-    *old = (pr_meta_hold){0, {NULL, 0}};
+    e->prev = old->prev;
+    *old = (pr_meta_hold){0};
 }
 
 void pr_store_meta_release(pr_store *s, pr_meta_hold *old) {
     pr_blob_return(&s->blobs, old->handle);
-    *old = (pr_meta_hold){0, {NULL, 0}};
+    *old = (pr_meta_hold){0};
 }
 
 void pr_store_remove(pr_store *s, pr_id id) {

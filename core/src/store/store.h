@@ -29,6 +29,7 @@ int pr_store_insert(pr_store *, uint16_t log, uint64_t eid, uint64_t dot, presen
  * show it. Keeps the visible flag; keeps the place in every index. */
 typedef struct pr_meta_hold {
     uint32_t handle;
+    uint32_t prev; /* of the store */
     presence_str meta;
 } pr_meta_hold;
 int pr_store_set(pr_store *, pr_id, uint64_t dot, presence_str meta, pr_meta_hold *old);
