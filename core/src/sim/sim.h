@@ -61,6 +61,7 @@ uint64_t pr_sim_inst(const pr_sim *, int host);
 pr_time pr_sim_clock(const pr_sim *, int host);
 size_t pr_sim_memory(const pr_sim *, int host, bool peak); /* bytes allocated by its engine */
 void pr_sim_reset_peak(pr_sim *, int host);
+void pr_sim_starve(pr_sim *, int host, uint32_t one_in); /* so many allocations of its engine fail; 0: none */
 
 /* ---- network faults ---- */
 enum pr_sim_cut { PR_SIM_CUT_BOTH = 1, PR_SIM_CUT_LATER, PR_SIM_CUT_SILENT };

@@ -80,6 +80,8 @@ static void consider_end(pr_sim *sim, event *best, size_t index, int side) {
         consider(sim, best, EVENT_ARRIVE, in->pieces[in->pieces_head].at, index, side);
     if (end->state != SIM_END_OPEN || !awake || deaf) return;
     if (in->inbox.size > 0 && end->process >= 0) consider(sim, best, EVENT_READ, in->read_at, index, side);
+    /* what was not taken for want of memory is offered again */
+    if (in->user.size > 0 && in->retry_at != 0) consider(sim, best, EVENT_READ, in->retry_at, index, side);
     if (in->end == 0 || (!in->end_local && held_up(sim, conn, side))) return;
     if (in->end == PR_END_CLOSED && ((in->flight.size > 0 && !in->lost) || (in->inbox.size > 0 && end->process >= 0)))
         return;
@@ -158,6 +160,7 @@ static void read_bytes(pr_sim *sim, sim_conn *conn, int side) {
         if (more == 1 && consumed == 0) pr_sim_fail(sim, "%s wants to be called again but took nothing", process->name);
         sim_after(sim, process);
     }
+    pipe->retry_at = pipe->user.size > 0 ? sim->now + 1000 : 0;
 }
 
 static void dial_result(pr_sim *sim, sim_dial *dial) {

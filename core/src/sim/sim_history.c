@@ -16,6 +16,7 @@ typedef struct history_run {
     uint32_t flags[PR_SIM_HOSTS];
     bool never[PR_SIM_HOSTS][PR_SIM_HOSTS]; /* pairs that never connect */
     bool load;                              /* writes go on while it heals */
+    bool starves;                           /* allocations fail */
     bool jumps;                             /* wall clocks go backwards */
     unsigned faults;                        /* how often, of 100 steps */
 } history_run;
@@ -61,6 +62,7 @@ static void draw_shape(history_run *run) {
         run->hosts++;
     }
     run->load = pr_sim_random(sim, 8) == 0;
+    run->starves = pr_sim_random(sim, 6) == 0;
     run->jumps = pr_sim_random(sim, 2) == 0;
     run->faults = (unsigned)PICK(sim, 5, 15, 30, 50);
     run->seeds = pr_sim_random(sim, 3) == 0 ? 1u : (1u << run->hosts) - 1;
@@ -145,7 +147,9 @@ static void fault(history_run *run) {
             pr_sim_resume(sim, a, pr_sim_random(sim, 3) == 0);
         else
             pr_sim_pause(sim, a);
-    } else if (dice < 96) {
+    } else if (dice < 94) {
+        if (run->starves) pr_sim_starve(sim, a, (uint32_t)PICK(sim, 0, 10, 50, 300));
+    } else if (dice < 97) {
         pr_sim_slow_reader(sim, a, (uint32_t)PICK(sim, 0, 0, 10, 100));
     } else {
         pr_sim_stop_reading(sim, a, pr_sim_random(sim, 2) == 0);
@@ -180,6 +184,7 @@ static void heal(history_run *run) {
     for (int a = 0; a < run->hosts; a++) {
         pr_sim_resume(sim, a, false);
         pr_sim_slow_reader(sim, a, 0);
+        pr_sim_starve(sim, a, 0);
         pr_sim_stop_reading(sim, a, false);
         for (int b = 0; b < run->hosts; b++) {
             pr_sim_block(sim, a, b, false);

@@ -25,7 +25,7 @@ typedef struct sim_pipe {
     sim_bytes queue, flight, inbox, user;
     sim_piece *pieces;
     size_t pieces_head, pieces_size, pieces_room;
-    uint64_t last_at, read_at;
+    uint64_t last_at, read_at, retry_at;
     int end; /* enum pr_link_end, as the reader will be told; 0: open */
     uint64_t end_at;
     bool end_local; /* the reader's own kernel says so: no block holds it up */
@@ -63,6 +63,8 @@ struct sim_process {
     pr_engine *engine;
     pr_alloc alloc;
     size_t memory, peak;
+    uint64_t starve_random;
+    uint32_t starve; /* one of so many allocations fails */
     int64_t mono_offset, boot_offset;
     bool alive, paused, leaving, yielded, dial_only;
     uint64_t paused_at, leave_by, turns;

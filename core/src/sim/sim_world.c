@@ -14,9 +14,13 @@ void *sim_resize(pr_sim *sim, void *block, size_t old_size, size_t size) {
 }
 
 /* ---- the memory of one engine is counted ---- */
+static bool starves(sim_process *process) {
+    return process->starve != 0 && pr_random_next(&process->starve_random) % process->starve == 0;
+}
+
 static void *counted_alloc(size_t size, void *user) {
     sim_process *process = user;
-    void *block = malloc(size);
+    void *block = starves(process) ? NULL : malloc(size);
     if (block == NULL) return NULL;
     process->memory += size;
     if (process->memory > process->peak) process->peak = process->memory;
@@ -25,7 +29,7 @@ static void *counted_alloc(size_t size, void *user) {
 
 static void *counted_resize(void *block, size_t old_size, size_t size, void *user) {
     sim_process *process = user;
-    void *more = realloc(block, size);
+    void *more = starves(process) ? NULL : realloc(block, size);
     if (more == NULL) return NULL;
     process->memory += size - (block == NULL ? 0 : old_size);
     if (process->memory > process->peak) process->peak = process->memory;
@@ -287,6 +291,14 @@ void pr_sim_reset_peak(pr_sim *sim, int host) {
     if (process != NULL) process->peak = process->memory;
 }
 
+void pr_sim_starve(pr_sim *sim, int host, uint32_t one_in) {
+    sim_process *process = sim_running(sim, host);
+    if (process == NULL) return;
+    sim_say(sim, process, "starves (%u)", one_in);
+    process->starve = one_in;
+    process->starve_random = pr_random_next(&sim->random);
+}
+
 const pr_sim_counts *pr_sim_count(const pr_sim *sim, int host) {
     return &sim->processes[sim->hosts[host].process]->counts;
 }
@@ -339,6 +351,9 @@ void sim_after(pr_sim *sim, sim_process *process) {
     pr_action action;
     while (pr_engine_next_action(process->engine, &action)) take_action(sim, process, &action);
     if (sim->failure[0] != 0) return;
+    uint32_t starve = process->starve;
+    process->starve = 0; /* the checks are no part of the member */
     sim_check(sim, process);
+    process->starve = starve;
     if (process->yielded && sim->failure[0] == 0) sim_end_process(sim, process, false);
 }
