@@ -1,4 +1,5 @@
 /* Local calls: each is made on the engine and, with the answer the oracle expects, in the history of its log. */
+#include "engine_probe.h"
 #include "sim_state.h"
 #include <string.h>
 
@@ -42,6 +43,11 @@ int pr_sim_track_many(pr_sim *sim, int host, presence_owner owner, const presenc
         presence_str meta = items[i].meta.size == 0 ? pr_cstr("{}") : items[i].meta;
         sim_oracle_track(sim, history, owner, items[i].topic, items[i].key, meta);
         check_ref(sim, process, &refs[i], history->version);
+    }
+    if (short_of_memory(process, failed)) { /* what was made was taken back, its versions are spent */
+        pr_engine_log_probe own;
+        pr_engine_probe_logs(process->engine, &own, 1);
+        sim_oracle_skip(sim, history, pr_log_version(own.log));
     }
     pr_delete(&sim->alloc, refs, count * sizeof *refs + 1);
     sim_after(sim, process);

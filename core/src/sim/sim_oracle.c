@@ -187,6 +187,10 @@ size_t sim_oracle_remove(pr_sim *sim, sim_history *history, presence_owner owner
     return removed;
 }
 
+void sim_oracle_skip(pr_sim *sim, sim_history *history, uint64_t version) {
+    while (history->version < version) next_version(sim, history, 0);
+}
+
 sim_entity *sim_oracle_owned(const sim_history *history, presence_owner owner, uint32_t topic, uint32_t key) {
     for (size_t i = history->entities_size; i > 0; i--) {
         sim_entity *entity = &history->entities[i - 1];

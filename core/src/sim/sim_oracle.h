@@ -90,6 +90,7 @@ void sim_oracle_track(struct pr_sim *, sim_history *, presence_owner, presence_s
 void sim_oracle_update(struct pr_sim *, sim_history *, sim_entity *, presence_str meta);
 /* all live entities of the owner that match; returns how many */
 size_t sim_oracle_remove(struct pr_sim *, sim_history *, presence_owner, const sim_entity *only, uint8_t reason);
+void sim_oracle_skip(struct pr_sim *, sim_history *, uint64_t version); /* versions in which nothing lasting was done */
 sim_entity *sim_oracle_owned(const sim_history *, presence_owner, uint32_t topic, uint32_t key);
 
 /* ---- sim_view.c: the fold of the diffs ---- */
