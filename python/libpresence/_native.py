@@ -1,0 +1,330 @@
+"""The C library as Python objects: one Core per open tracker, errors raised, texts decoded.
+
+Native threads only write to the eventfd of the bridge; finalizers only append to `left` and write to it too. What is
+to be done about either is done by the loop that reads it. The memory of a tracker is freed when the last reference
+to it is gone, so no call can run into a freed one; stopping is a call of its own.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import logging
+import os
+import struct
+import weakref
+from collections import deque
+from typing import Any, NamedTuple
+
+from ._errors import BY_CODE, ForkedError, InternalError, LimitExceeded, OutOfMemory, PresenceError, PresenceTimeout
+from ._ffi import ffi, lib
+from ._options import Options, config_error
+from ._types import Stats
+
+logger = logging.getLogger("libpresence")
+
+EVENT_DIFF, EVENT_RESYNC, EVENT_MEMBER, EVENT_SYNCED, EVENT_ERROR, EVENT_STOPPED = range(1, 7)
+EXIT_TIMEOUT_MS = 1000
+_LOG_LEVELS = {1: logging.ERROR, 2: logging.WARNING, 3: logging.INFO, 4: logging.DEBUG}
+_HEAD = struct.Struct("=iiQQQQ")
+_REF = ffi.typeof("char[32]")
+_SIZE = ffi.typeof("size_t *")
+_TEXT = ffi.typeof("glue_text *")
+_new = ffi.new
+_string = ffi.string
+
+
+def error_of(code: int) -> PresenceError:
+    kind = BY_CODE.get(code)
+    return kind() if kind else InternalError(f"unknown error {code}")
+
+
+class Snapshot(NamedTuple):
+    text: bytes
+    seq: int
+    entries: int
+
+
+class RawEvent(NamedTuple):
+    kind: int
+    error: int
+    seq: int
+    topic: str
+    text: bytes
+    rows: bytes
+
+
+class Life:
+    """Survives the Core for the sake of its finalizers."""
+
+    __slots__ = ("forked", "__weakref__")
+
+    def __init__(self) -> None:
+        self.forked = False
+
+
+def _closer(life: Life, bridge: Any) -> Any:
+    # The defaults keep what is needed alive, also while the interpreter takes modules apart; the bridge has to be
+    # there until the tracker's threads have ended.
+    def close(pointer: Any, life: Life = life, bridge: Any = bridge, close: Any = lib.presence_tracker_close) -> None:
+        if not life.forked:
+            close(pointer)
+
+    return close
+
+
+class Core:
+    """One open tracker."""
+
+    __slots__ = ("pointer", "bridge", "left", "life", "options", "stopped", "_log_buffer", "__weakref__")
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.life = Life()
+        self.left: deque[tuple[Any, ...]] = deque()  # what finalizers ask for
+        self.stopped = False
+        self._log_buffer = _new("char[512]")
+        bridge = lib.glue_bridge_new()
+        if not bridge:
+            raise OutOfMemory("no memory or no file descriptor left")
+        self.bridge = ffi.gc(bridge, lib.glue_bridge_free)
+        config = options.config()
+        self._check(lib.glue_config_log(config, self.bridge))
+        out = _new("presence_tracker **")
+        code = lib.presence_tracker_open(config, out)
+        if code:
+            raise config_error(config, code)
+        self.pointer = ffi.gc(out[0], _closer(self.life, self.bridge))
+        _open_cores.add(self)
+
+    # ---- life ----
+
+    def stop(self, timeout_ms: int) -> None:
+        self._check(lib.presence_tracker_stop(self.pointer, timeout_ms))
+        self.stopped = True
+
+    def check_fork(self) -> None:
+        if self.life.forked:
+            raise ForkedError()
+
+    def check_open(self) -> None:
+        """Raises what calls to a tracker that is over raise."""
+        self.wait_synced(0)
+
+    def set_wake(self) -> None:
+        self._check(lib.glue_set_wake(self.pointer, self.bridge))
+
+    def remove_wake(self) -> None:
+        """Once this has returned no native thread wakes anybody; whether the tracker is over does not matter."""
+        lib.glue_set_wake(self.pointer, ffi.NULL)
+
+    def fd(self) -> int:
+        return int(lib.glue_bridge_fd(self.bridge))
+
+    def wake(self) -> None:
+        lib.glue_bridge_wake(self.bridge)
+
+    def clear_wake(self) -> None:
+        lib.glue_bridge_clear(self.bridge)
+
+    def leave_later(self, *item: Any) -> None:
+        """For finalizers: at any point, on any thread."""
+        if not self.life.forked:
+            self.left.append(item)
+            lib.glue_bridge_wake(self.bridge)
+
+    def write_log(self) -> None:
+        while True:
+            level = lib.glue_bridge_log_line(self.bridge, self._log_buffer, 512)
+            if not level:
+                return
+            line = _string(self._log_buffer).decode("utf-8", "replace")
+            logger.log(_LOG_LEVELS.get(level, logging.INFO), "%s", line)
+
+    def address(self) -> str:
+        buffer = _new("char[300]")
+        self._check(lib.presence_tracker_address(self.pointer, buffer, 300))
+        return str(_string(buffer).decode())
+
+    def wait_synced(self, timeout_ms: int) -> str | None:
+        """ "synced", "alone", or None when the time is over."""
+        code = lib.presence_wait_synced(self.pointer, timeout_ms)
+        if code == PresenceTimeout.code:
+            return None
+        if code < 0:
+            raise error_of(code)
+        return "alone" if code == 1 else "synced"
+
+    # ---- owners ----
+
+    def owner_open(self, lease_ms: int | None = None) -> int:
+        out = _new("presence_owner *")
+        if lease_ms is None:
+            self._check(lib.presence_owner_open(self.pointer, out))
+        else:
+            self._check(lib.presence_owner_open_lease(self.pointer, lease_ms, out))
+        return int(out[0])
+
+    def owner_touch(self, owner: int) -> None:
+        self._check(lib.presence_owner_touch(self.pointer, owner))
+
+    def owner_close(self, owner: int) -> int:
+        """The code: closing what is closed already is no error to most callers."""
+        return int(lib.presence_owner_close(self.pointer, owner))
+
+    # ---- changing ----
+
+    def track(self, owner: int, topic: bytes, key: bytes, meta: bytes) -> str:
+        ref = _new(_REF)
+        code = lib.glue_track(self.pointer, owner, topic, len(topic), key, len(key), meta, len(meta), ref)
+        if code:
+            raise self._refused(code, topic, key, meta)
+        return _string(ref).decode()  # type: ignore[no-any-return]
+
+    def update(self, owner: int, topic: bytes, key: bytes, meta: bytes, expected: bytes = b"") -> str:
+        ref = _new(_REF)
+        code = lib.glue_update(
+            self.pointer, owner, topic, len(topic), key, len(key), expected, len(expected), meta, len(meta), ref
+        )
+        if code:
+            raise self._refused(code, topic, key, meta)
+        return _string(ref).decode()  # type: ignore[no-any-return]
+
+    def track_many(self, owner: int, items: list[tuple[bytes, bytes, bytes]]) -> list[str]:
+        parts = [part for item in items for part in item]
+        sizes = _new("size_t[]", [len(part) for part in parts])
+        refs = _new("char[]", 32 * max(1, len(items)))
+        failed = _new(_SIZE)
+        code = lib.glue_track_many(self.pointer, owner, b"".join(parts), sizes, len(items), refs, failed)
+        if code:
+            index = int(failed[0])
+            error = self._refused(code, *items[index]) if index < len(items) else error_of(code)
+            error.index = index if index < len(items) else None
+            raise error
+        return [_string(refs + 32 * i).decode() for i in range(len(items))]
+
+    def untrack(self, owner: int, topic: bytes, key: bytes) -> int:
+        removed = _new(_SIZE)
+        self._check(lib.glue_untrack(self.pointer, owner, topic, len(topic), key, len(key), removed))
+        return int(removed[0])
+
+    def untrack_owner(self, owner: int) -> int:
+        removed = _new(_SIZE)
+        self._check(lib.presence_untrack_owner(self.pointer, owner, removed))
+        return int(removed[0])
+
+    # ---- reading ----
+
+    def count(self, topic: bytes, metas: bool) -> int:
+        out = _new(_SIZE)
+        keys, all_metas = (ffi.NULL, out) if metas else (out, ffi.NULL)
+        self._check(lib.glue_count(self.pointer, topic, len(topic), keys, all_metas))
+        return int(out[0])
+
+    def state(self, topic: bytes) -> Snapshot:
+        out = _new(_TEXT)
+        return self._take(lib.glue_list(self.pointer, topic, len(topic), out), out)
+
+    def entry_rows(self, topic: bytes, key: bytes = b"") -> Snapshot:
+        out = _new(_TEXT)
+        return self._take(lib.glue_entries(self.pointer, topic, len(topic), key, len(key), out), out)
+
+    def topics(self) -> list[str]:
+        out = _new(_TEXT)
+        topics: list[str] = json.loads(self._take(lib.glue_topics(self.pointer, out), out).text)
+        return topics
+
+    def member_rows(self) -> list[Any]:
+        out = _new(_TEXT)
+        rows: list[Any] = json.loads(self._take(lib.glue_members(self.pointer, out), out).text)
+        return rows
+
+    def stats(self) -> Stats:
+        out = _new("presence_statistics *")
+        out.size = ffi.sizeof("presence_statistics")
+        self._check(lib.presence_stats(self.pointer, out))
+        names = [name for name, _ in ffi.typeof("presence_statistics").fields if name != "size"]
+        return Stats((name, int(getattr(out, name))) for name in names)
+
+    # ---- events ----
+
+    def subscribe(self, topic: bytes) -> None:
+        self._check(lib.glue_subscribe(self.pointer, topic, len(topic)))
+
+    def subscribe_all(self) -> None:
+        self._check(lib.presence_subscribe_all(self.pointer))
+
+    def unsubscribe(self, topic: bytes) -> None:
+        self._check(lib.glue_unsubscribe(self.pointer, topic, len(topic)))
+
+    def drain(self, most: int) -> tuple[list[RawEvent], int]:
+        """The next events, and the code: what could be read is given also when it is an error."""
+        out = _new(_TEXT)
+        code = lib.glue_drain(self.pointer, most, out)
+        data = bytes(ffi.buffer(out.data, out.size)) if out.size else b""
+        count = int(out.count)
+        lib.glue_text_free(out)
+        events, position = [], 0
+        for _ in range(count):
+            kind, error, seq, topic_size, text_size, rows_size = _HEAD.unpack_from(data, position)
+            topic_end = position + _HEAD.size + topic_size
+            text_end = topic_end + text_size
+            topic = data[position + _HEAD.size : topic_end].decode()
+            position = text_end + rows_size
+            events.append(RawEvent(kind, error, seq, topic, data[topic_end:text_end], data[text_end:position]))
+        return events, int(code)
+
+    # ---- errors ----
+
+    def _check(self, code: int) -> None:
+        if code:
+            raise error_of(code)
+
+    def _take(self, code: int, out: Any) -> Snapshot:
+        if code:
+            raise error_of(code)
+        snapshot = Snapshot(bytes(ffi.buffer(out.data, out.size)), int(out.seq), int(out.count))
+        lib.glue_text_free(out)
+        return snapshot
+
+    def _refused(self, code: int, topic: bytes, key: bytes, meta: bytes) -> PresenceError:
+        if code != LimitExceeded.code:
+            return error_of(code)
+        for option, value in (("topic_bytes", topic), ("key_bytes", key), ("meta_bytes", meta)):
+            limit = self.options.number(option)
+            if len(value) > limit:
+                error = LimitExceeded(f"{len(value)} bytes are over {option} = {limit}")
+                error.option = option
+                return error
+        return error_of(code)
+
+
+_open_cores: weakref.WeakSet[Core] = weakref.WeakSet()
+
+
+@atexit.register
+def _stop_all() -> None:
+    """Tells the other members at exit. Threads that still drain get their STOPPED event; nothing is freed."""
+    for core in list(_open_cores):
+        if not core.life.forked and not core.stopped:
+            lib.glue_set_wake(core.pointer, ffi.NULL)
+            lib.presence_tracker_stop(core.pointer, EXIT_TIMEOUT_MS)
+            core.stopped = True
+
+
+def _mark_forked() -> None:
+    for core in list(_open_cores):
+        core.life.forked = True
+
+
+os.register_at_fork(after_in_child=_mark_forked)
+
+
+def version() -> str:
+    return str(_string(lib.presence_version()).decode())
+
+
+def self_contained() -> tuple[bool, str]:
+    """Whether libuv and nanopb of this module are its own, and whose they are otherwise."""
+    other = _new("char[4096]")
+    return bool(lib.glue_self_contained(other, 4096)), str(_string(other).decode())

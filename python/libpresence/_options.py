@@ -1,0 +1,80 @@
+"""Options: keyword arguments to the texts the core takes; the table of names and defaults is the core's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from ._errors import BY_CODE, InternalError, InvalidOption, OutOfMemory
+from ._ffi import ffi, lib
+
+
+def option_defaults() -> dict[str, str]:
+    """Every option with its default as text."""
+    defaults: dict[str, str] = {}
+    value = ffi.new("const char **")
+    help_text = ffi.new("const char **")
+    while True:
+        name = lib.presence_option_at(len(defaults), value, help_text)
+        if not name:
+            return defaults
+        defaults[ffi.string(name).decode()] = ffi.string(value[0]).decode() if value[0] else ""
+
+
+def option_text(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return int.__repr__(value)
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if isinstance(value, (list, tuple)) and name in ("join", "advertise"):
+        return ",".join(option_text(name, item) for item in value)
+    if not isinstance(value, str) or "\0" in value:
+        raise InvalidOption(f"{name}: {value!r} is neither text nor a whole number")
+    return value
+
+
+class Options:
+    """Checked options of one tracker."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        values = dict(values)
+        env = values.pop("env", False)
+        if not isinstance(env, bool):
+            raise InvalidOption(f"env: {env!r} is not True or False")
+        self._env = env
+        self._texts = {name: option_text(name, value) for name, value in values.items() if value is not None}
+        self.config()  # refuses what is unknown or bad
+        self._all = option_defaults()
+        if env:
+            variables = {name: os.environ.get(f"LIBPRESENCE_{name.upper()}") for name in self._all}
+            self._all.update((name, text) for name, text in variables.items() if text is not None)
+        self._all.update(self._texts)
+
+    def config(self) -> Any:
+        """A presence_config with these options; names that have to be new for each start are made by the core."""
+        config = lib.presence_config_new()
+        if not config:
+            raise OutOfMemory()
+        config = ffi.gc(config, lib.presence_config_free)
+        code = lib.presence_config_load_env(config) if self._env else 0
+        for name, text in self._texts.items():
+            if code:
+                break
+            try:
+                code = lib.presence_config_set(config, name.encode(), text.encode())
+            except UnicodeEncodeError:
+                raise InvalidOption(f"{name!r}: not valid Unicode text") from None
+        if code:
+            raise config_error(config, code)
+        return config
+
+    def number(self, name: str) -> int:
+        return int(self._all[name])
+
+
+def config_error(config: Any, code: int) -> Exception:
+    message = ffi.string(lib.presence_config_message(config)).decode("utf-8", "replace")
+    return BY_CODE.get(code, InternalError)(message or None)

@@ -1,0 +1,77 @@
+"""Topics, keys and metas: from what callers pass to the bytes the core takes, and back."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from ._errors import InvalidKey, InvalidMeta, InvalidTopic
+
+RESERVED = ("phx_ref", "phx_ref_prev")
+
+to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+def topic_text(topic: Any) -> str:
+    """A topic is text, or an object whose `topic` is."""
+    if isinstance(topic, str):
+        return topic
+    inner = getattr(topic, "topic", None)
+    if isinstance(inner, str):
+        return inner
+    raise InvalidTopic(f"topic must be text or an object with a text attribute 'topic', not {_name(topic)}")
+
+
+def topic_bytes(topic: Any) -> bytes:
+    try:
+        return topic_text(topic).encode()
+    except UnicodeEncodeError as error:
+        raise InvalidTopic(f"topic is not valid Unicode text: {error}") from None
+
+
+def key_bytes(key: Any) -> bytes:
+    """A key is text, an int or a UUID; 1 and "1" are one key."""
+    if isinstance(key, str):
+        text = key
+    elif isinstance(key, uuid.UUID) or (isinstance(key, int) and not isinstance(key, bool)):
+        text = _plain(key)
+    else:
+        raise InvalidKey(f"key must be text, int or uuid.UUID, not {_name(key)}")
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidKey(f"key is not valid Unicode text: {error}") from None
+
+
+def _plain(key: int | uuid.UUID) -> str:
+    try:
+        return str(key) if isinstance(key, uuid.UUID) else int.__repr__(key)
+    except ValueError as error:  # more digits than Python writes
+        raise InvalidKey(str(error)) from None
+
+
+def meta_bytes(meta: Any) -> bytes:
+    """The JSON text of a meta. The reserved names are dropped, so what list gave may be passed back."""
+    if meta is None:
+        return b"{}"
+    if not isinstance(meta, dict):
+        if not isinstance(meta, Mapping):
+            raise InvalidMeta(f"meta must be a dict, not {_name(meta)}")
+        meta = dict(meta)
+    if "phx_ref" in meta or "phx_ref_prev" in meta:
+        meta = {name: value for name, value in meta.items() if name not in RESERVED}
+    try:
+        return to_json(meta).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidMeta(f"meta cannot be written as JSON: {error}") from error
+
+
+def with_refs(meta: dict[str, Any], ref: str, prev_ref: str | None) -> dict[str, Any]:
+    """A meta as presences carry it."""
+    return {**meta, "phx_ref": ref, "phx_ref_prev": prev_ref} if prev_ref else {**meta, "phx_ref": ref}
+
+
+def _name(value: Any) -> str:
+    return type(value).__name__
