@@ -1,0 +1,169 @@
+// The consumer behind handleDiff, handleMetas, handleResync and the listeners of `diff` and `resync`: all topics, one
+// call at a time.
+//
+// Happy path: a diff comes, fetched -> it waits behind those of its topic -> one call of handleDiff takes the oldest of
+// every topic, then handleMetas is called for each of them with the topic as it was after that diff.
+// Failure paths: a callback throws: logged, the next one is called. It never returns: what waits is bounded; over
+// queue_bytes or callback_queue everything that waits is dropped, and each topic of it is compared with what was last
+// given: the difference is delivered as a diff, or handleResync gets the state.
+'use strict'
+
+const { PresenceEvent, readRows } = require('./records.js')
+const { Fold, diffText } = require('./fold.js')
+const { setOwn } = require('./values.js')
+
+class Callbacks {
+  #delivery
+  #presence
+  #tracker
+  #topics = new Map() // topic -> { fold, floor, items, lost, preparing }
+  #bytes = 0
+  #count = 0
+  #running = false
+
+  constructor (delivery, presence) {
+    this.#delivery = delivery
+    this.#presence = presence
+    this.#tracker = delivery.tracker
+  }
+
+  get idle () {
+    if (this.#running) return false
+    for (const t of this.#topics.values()) if (t.items.length > 0 || t.lost || t.preparing) return false
+    return true
+  }
+
+  #topic (name) {
+    let t = this.#topics.get(name)
+    if (t === undefined) {
+      t = { name, fold: new Fold(), floor: 0, items: [], lost: false, preparing: false }
+      this.#topics.set(name, t)
+    }
+    return t
+  }
+
+  /** What was there before the first diff: given as a difference to nothing, or taken as known. */
+  begin (topic, asKnown) {
+    const t = this.#topic(topic)
+    if (!asKnown) return this.lose(topic)
+    const fresh = this.#delivery.read(topic, true)
+    if (fresh === undefined) return
+    t.fold.reset(readRows(fresh[2]))
+    t.floor = fresh[1]
+  }
+
+  push (event) {
+    const t = this.#topic(event.topic)
+    if (t.lost || event.seq <= t.floor) return
+    t.items.push({ event, rows: event.rows })
+    this.#bytes += event.size
+    this.#count++
+    if (this.#bytes > this.#tracker.queueBytes || this.#count > this.#tracker.callbackQueue) this.#overflow()
+    this.#run()
+  }
+
+  lose (topic) {
+    const t = this.#topic(topic)
+    for (const item of t.items.splice(0)) this.#drop(item)
+    t.lost = true
+    this.#run()
+  }
+
+  #drop ({ event }) {
+    this.#bytes -= event.size
+    this.#count--
+  }
+
+  #overflow () {
+    for (const t of this.#topics.values()) {
+      if (t.items.length === 0) continue
+      for (const item of t.items.splice(0)) this.#drop(item)
+      t.lost = true
+      this.#delivery.resyncs++
+    }
+  }
+
+  /** Compares a topic whose diffs were dropped with what was last given. */
+  async #prepare (t) {
+    t.preparing = true
+    const fresh = this.#delivery.read(t.name, true)
+    t.lost = false
+    if (fresh !== undefined) {
+      const [text, seq, flat] = fresh
+      const state = readRows(flat)
+      const rows = t.fold.difference(state)
+      t.floor = seq
+      if (rows.length > 0) await this.#prepareItem(t, rows, state, text)
+    }
+    t.preparing = false
+    this.#run()
+  }
+
+  async #prepareItem (t, rows, state, text) {
+    const own = this.#presence.overridden('handleResync')
+    const event = new PresenceEvent({ topic: t.name, event: 'presence_diff', text: diffText(rows), rows })
+    let presences
+    if (own) presences = (await this.#delivery.stateEvent(t.name, text, true)).payload
+    else await this.#delivery.fetchDiff(event)
+    this.#bytes += event.size
+    this.#count++
+    t.items.unshift({ event, rows, state: own ? state : undefined, presences })
+  }
+
+  #take () {
+    const batch = []
+    for (const t of this.#topics.values()) {
+      if (t.lost && !t.preparing) this.#prepare(t)
+      if (t.preparing || t.items.length === 0) continue
+      const item = t.items.shift()
+      this.#drop(item)
+      batch.push({ t, item })
+    }
+    return batch
+  }
+
+  async #run () {
+    if (this.#running) return
+    this.#running = true
+    for (let batch = this.#take(); batch.length > 0; batch = this.#take()) {
+      const resyncs = batch.filter(({ item }) => item.state)
+      const diffs = batch.filter(({ item }) => !item.state)
+      for (const { t, item } of resyncs) await this.#giveResync(t, item)
+      if (diffs.length > 0) await this.#giveDiffs(diffs)
+      for (const { t } of batch) if (t.fold.empty && t.items.length === 0 && !t.lost && !t.preparing) this.#topics.delete(t.name)
+    }
+    this.#running = false
+    this.#delivery.checkIdle()
+  }
+
+  async #giveResync (t, item) {
+    t.fold.reset(item.state)
+    t.fold.apply([], item.presences)
+    await this.#call('handleResync', t.name, t.name, item.presences)
+    this.#presence.tell('resync', t.name, t.name, item.presences)
+  }
+
+  async #giveDiffs (batch) {
+    const diff = {}
+    for (const { t, item } of batch) {
+      t.fold.apply(item.rows, item.event.payload.joins)
+      setOwn(diff, t.name, item.event.payload)
+    }
+    const names = batch.map(({ t }) => t.name).join(', ')
+    await this.#call('handleDiff', names, diff)
+    this.#presence.tell('diff', names, diff)
+    if (!this.#presence.overridden('handleMetas')) return
+    for (const { t, item } of batch) await this.#call('handleMetas', t.name, t.name, item.event.payload, t.fold.presences())
+  }
+
+  async #call (name, topics, ...parameters) {
+    if (!this.#presence.overridden(name) || this.#tracker.state !== 'open') return
+    try {
+      await this.#presence.target[name](...parameters)
+    } catch (error) {
+      this.#tracker.report(name, topics, error)
+    }
+  }
+}
+
+module.exports = { Callbacks }

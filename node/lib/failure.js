@@ -1,0 +1,28 @@
+// Errors out of numbers of the library, and the error of an aborted signal.
+'use strict'
+
+const native = require('./native.js')
+const { byNumber, classes } = require('./errors.js')
+
+/** The error for a number of the library, with our text or the library's, and further fields. */
+function failure (number, message, fields) {
+  const Class = byNumber.get(number) ?? classes.InternalError
+  return Object.assign(new Class(message || native.strerror(number)), fields)
+}
+
+class AbortError extends Error {
+  constructor (signal) {
+    super('The operation was aborted', { cause: signal.reason })
+    this.name = 'AbortError'
+    this.code = 'ABORT_ERR'
+  }
+}
+
+function checkSignal (signal) {
+  if (signal !== undefined && !(signal !== null && typeof signal === 'object' && typeof signal.addEventListener === 'function')) {
+    throw new classes.InvalidArgument('signal must be an AbortSignal')
+  }
+  return signal
+}
+
+module.exports = { failure, AbortError, checkSignal }

@@ -1,0 +1,125 @@
+// Calls the user's fetch: with a copy, a time limit and a signal, and puts what it gives beside our metas.
+//
+// Happy path: call -> the mapping comes in time -> each key that was asked for gets its fields, `metas` stay ours.
+// Failure paths: it throws, gives no mapping, or takes longer than fetch_timeout_ms: logged once, the unfetched entries
+// are used, the signal is aborted on timeout. The tracker stops: the signal is aborted, the unfetched entries are used.
+'use strict'
+
+const { setOwn, describe } = require('./values.js')
+const { PresenceTimeout } = require('./errors.js').classes
+
+const isObject = value => value !== null && typeof value === 'object'
+
+function checkMapping (result) {
+  if (!isObject(result) || Array.isArray(result)) throw new TypeError(`fetch returned ${describe(result)} instead of an object or a Map`)
+  return result
+}
+
+function valueOf (result, key) {
+  if (result instanceof Map) return result.get(key)
+  return Object.hasOwn(result, key) ? result[key] : undefined
+}
+
+/** Puts the fields of `results` (one mapping per slice, undefined: failed) beside the metas of `presences`. */
+function merge (presences, results) {
+  for (const result of results) {
+    if (result === undefined) continue
+    for (const key of Object.keys(presences)) {
+      const extra = valueOf(result, key)
+      if (!isObject(extra)) continue
+      const entry = { metas: presences[key].metas }
+      for (const name of Object.keys(extra)) if (name !== 'metas') setOwn(entry, name, extra[name])
+      setOwn(presences, key, entry)
+    }
+  }
+  return presences
+}
+
+function * slices (presences, size) {
+  const keys = Object.keys(presences)
+  for (let at = 0; at < keys.length; at += size) {
+    const part = {}
+    for (const key of keys.slice(at, at + size)) setOwn(part, key, presences[key])
+    yield part
+  }
+}
+
+class Fetcher {
+  #presence
+  #tracker
+  #running = new Set()
+  #states = new Map()
+  #stopped = false
+
+  constructor (presence, tracker) {
+    this.#presence = presence
+    this.#tracker = tracker
+  }
+
+  get idle () { return this.#running.size === 0 }
+
+  /** One call; undefined when it failed, which has been logged then. */
+  async #call (topic, presences) {
+    if (this.#stopped) return undefined
+    const controller = new AbortController()
+    this.#running.add(controller)
+    let timer
+    try {
+      const ended = new Promise((resolve, reject) => {
+        const ms = this.#tracker.fetchTimeoutMs
+        timer = setTimeout(() => reject(new PresenceTimeout(`fetch took longer than ${ms} ms`)), ms)
+        timer.unref()
+        controller.signal.addEventListener('abort', () => resolve(undefined), { once: true })
+      })
+      const result = (async () => checkMapping(await this.#presence.fetch(topic, presences, { signal: controller.signal })))()
+      return await Promise.race([result, ended])
+    } catch (error) {
+      this.#tracker.report('fetch', topic, error)
+      if (error instanceof PresenceTimeout) controller.abort(error)
+      return undefined
+    } finally {
+      clearTimeout(timer)
+      this.#running.delete(controller)
+    }
+  }
+
+  async #side (topic, ours, copy) {
+    if (Object.keys(ours).length === 0) return true
+    const result = await this.#call(topic, copy)
+    merge(ours, [result])
+    return result !== undefined
+  }
+
+  /** A diff as JSON text -> [{ joins, leaves }, whether all was fetched]; one call per side that is not empty. */
+  async diff (topic, text) {
+    const ours = JSON.parse(text)
+    const copy = JSON.parse(text)
+    const done = await Promise.all([this.#side(topic, ours.joins, copy.joins), this.#side(topic, ours.leaves, copy.leaves)])
+    return [ours, done[0] && done[1]]
+  }
+
+  async #stateResults (topic, text) {
+    const results = []
+    for (const part of slices(JSON.parse(text), this.#tracker.fetchBatch)) results.push(await this.#call(topic, part))
+    return results
+  }
+
+  /** A state as JSON text -> [presences, whether all was fetched]; who asks for the same at the same time shares it. */
+  async state (topic, text) {
+    const id = `${topic}\0${text}`
+    let results = this.#states.get(id)
+    if (results === undefined) {
+      results = this.#stateResults(topic, text).finally(() => this.#states.delete(id))
+      this.#states.set(id, results)
+    }
+    const parts = await results
+    return [merge(JSON.parse(text), parts), !parts.includes(undefined)]
+  }
+
+  stop () {
+    this.#stopped = true
+    for (const controller of this.#running) controller.abort()
+  }
+}
+
+module.exports = { Fetcher, merge }

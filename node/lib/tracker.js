@@ -1,0 +1,139 @@
+// One open tracker of the library: its handle, whether it is open, what keeps the loop alive, where errors go.
+//
+// Happy path: new -> open -> stopping -> stopped. While anything holds it (ref(), a pending promise of ours, a waiting
+// subscription) it keeps the process alive; an idle one does not.
+// Failure paths: open fails: it stays new, and says why. The library stops by itself (another member has our name): it
+// is stopped with that error, which every later call throws. The process ends: one farewell of at most 250 ms.
+'use strict'
+
+const native = require('./native.js')
+const { failure } = require('./failure.js')
+const { WrongState, TrackerClosed, InvalidOption } = require('./errors.js').classes
+const { readOptions } = require('./options.js')
+
+const FAREWELL_MS = 250
+const live = new Set()
+
+function sayFarewell () {
+  for (const tracker of live) native.stopNow(tracker.handle, FAREWELL_MS)
+}
+
+function setLive (tracker, on) {
+  if (on ? live.has(tracker) : !live.delete(tracker)) return
+  if (on) live.add(tracker)
+  if (on && live.size === 1) process.on('exit', sayFarewell)
+  if (!on && live.size === 0) process.off('exit', sayFarewell)
+}
+
+class Tracker {
+  state = 'new'
+  #holds = 0
+  #held = false
+  #reason
+
+  constructor (options) {
+    const { pairs, ours, number } = readOptions(options)
+    const handle = native.configure(pairs, ours.env === true, ours.log !== undefined)
+    if (Array.isArray(handle)) throw failure(handle[0], handle[1])
+    this.handle = handle
+    this.ours = ours
+    this.limits = {
+      topic_bytes: number('topic_bytes'),
+      key_bytes: number('key_bytes'),
+      meta_bytes: number('meta_bytes')
+    }
+    this.queueBytes = number('queue_bytes')
+    this.callbackQueue = number('callback_queue')
+    this.fetchTimeoutMs = number('fetch_timeout_ms')
+    this.fetchBatch = number('fetch_batch')
+    this.fetchConcurrency = number('fetch_concurrency')
+    if (!(this.fetchBatch >= 1)) throw new InvalidOption('option fetch_batch is no number')
+  }
+
+  open (onWake) {
+    if (this.state !== 'new') throw new WrongState('this tracker was started before; make a new one')
+    this.state = 'open'
+    const failed = native.open(this.handle, onWake)
+    if (failed) {
+      this.state = 'new'
+      throw failure(failed[0], failed[1])
+    }
+    setLive(this, true)
+    this.#keepAlive()
+  }
+
+  /** The handle of an open tracker; else throws why there is none. */
+  get opened () {
+    if (this.state === 'open') return this.handle
+    throw this.closedError()
+  }
+
+  closedError () {
+    if (this.state === 'new') return new WrongState('the tracker is not started: await start() first')
+    if (this.#reason) return failure(this.#reason.number, this.#reason.message)
+    return new TrackerClosed('the tracker is stopped')
+  }
+
+  /** A result of the addon: negative numbers are errors. */
+  check (result, topic, key, meta) {
+    if (typeof result !== 'number' || result >= 0) return result
+    throw this.error(result, topic, key, meta)
+  }
+
+  error (number, topic = '', key = '', meta = '') {
+    if (number !== -11) return failure(number)
+    const sizes = { topic_bytes: topic, key_bytes: key, meta_bytes: meta }
+    for (const [option, text] of Object.entries(sizes)) {
+      const size = Buffer.byteLength(text)
+      if (size > this.limits[option]) return failure(number, `${size} bytes are over the limit of option ${option}, ${this.limits[option]}`, { option })
+    }
+    return failure(number)
+  }
+
+  hold () {
+    this.#holds++
+    this.#keepAlive()
+  }
+
+  release () {
+    this.#holds--
+    this.#keepAlive()
+  }
+
+  #keepAlive () {
+    const held = this.#holds > 0 && (this.state === 'open' || this.state === 'stopping')
+    if (held !== this.#held && this.state !== 'new') native.hold(this.handle, (this.#held = held))
+  }
+
+  /** Joins the threads; afterwards only what is queued can be drained, until close. */
+  async stop (timeoutMs, reason) {
+    this.#reason ??= reason
+    this.state = 'stopping'
+    return native.stop(this.handle, timeoutMs)
+  }
+
+  close () {
+    this.state = 'stopped'
+    setLive(this, false)
+    native.close(this.handle)
+  }
+
+  /** An error of a user's callback, or a line of the library: once, to the log option or a process warning. */
+  report (callback, topic, error) {
+    const where = topic === undefined ? '' : ` (topic ${topic})`
+    this.log(`libpresence: ${callback}${where} failed: ${error?.stack ?? error}`, { callback, topic, error })
+  }
+
+  log (line, details) {
+    try {
+      const { log } = this.ours
+      if (log === undefined) process.emitWarning(line, { type: 'PresenceWarning' })
+      else if (typeof log === 'function') log(line, details)
+      else log.warn(line, details)
+    } catch (error) {
+      process.emitWarning(`libpresence: the log option failed: ${error?.message ?? error}; it was given: ${line}`)
+    }
+  }
+}
+
+module.exports = { Tracker }

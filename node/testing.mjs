@@ -1,0 +1,4 @@
+// The same for import.
+import testing from './testing.js'
+
+export const { startAlone, startCluster, waitFor } = testing
