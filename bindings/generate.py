@@ -38,11 +38,16 @@ from __future__ import annotations
 
 
 class PresenceError(Exception):
-    """Base of all errors of this package. `code` is the number of the C library, `name` its name."""
+    """Base of all errors of this package. `code` is the number of the C library, `name` its name.
+
+    `option` names the limit that was exceeded, `index` the item of track_many that was refused.
+    """
 
     code: int = -26
     name: str = "PRESENCE_EINTERNAL"
     text: str = "internal error"
+    option: str | None = None
+    index: int | None = None
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(self.text if message is None else message)

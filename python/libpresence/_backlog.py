@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 
+from ._bound import Bound
 from ._types import Event
 
 
 class Backlog:
     """When it is full, the topic that holds the most is dropped and named: it needs a fresh state instead."""
 
-    def __init__(self, most_bytes: int, most_events: int, unbounded: Callable[[], bool]) -> None:
-        self._most_bytes = most_bytes
-        self._most_events = most_events
-        self._unbounded = unbounded  # during the first sync nothing is dropped
-        self._bytes = 0
-        self._events = 0
+    def __init__(self, bound: Bound) -> None:
+        self._bound = bound
         self._topics: dict[str, deque[Event]] = {}
         self._sizes: dict[str, int] = {}
 
@@ -34,9 +30,7 @@ class Backlog:
         """The topic that was dropped to make room, if any."""
         self._topics.setdefault(event.topic, deque()).append(event)
         self._sizes[event.topic] = self._sizes.get(event.topic, 0) + event.size
-        self._bytes += event.size
-        self._events += 1
-        if (self._bytes <= self._most_bytes and self._events <= self._most_events) or self._unbounded():
+        if self._bound.add(event.size):
             return None
         largest = max(self._topics, key=lambda topic: (self._sizes[topic], len(self._topics[topic])))
         self.drop(largest)
@@ -47,8 +41,7 @@ class Backlog:
         if not waiting:
             return None
         event = waiting.popleft()
-        self._bytes -= event.size
-        self._events -= 1
+        self._bound.take(event.size)
         self._sizes[topic] -= event.size
         if not waiting:
             del self._topics[topic], self._sizes[topic]

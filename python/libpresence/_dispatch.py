@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ._backlog import Backlog
+from ._bound import Bound
 from ._callbacks import Callbacks
 from ._errors import PresenceError, PresenceTimeout, TrackerClosed
 from ._feed import Feed, StateDue
@@ -47,7 +48,6 @@ class Dispatcher:
     """Everything but `add_feed`, `remove_feed` and `count_resync` runs on the loop."""
 
     def __init__(self, core: Core, owners: Owners, hooks: dict[str, Hook], call: CallHook) -> None:
-        number = core.options.number
         self.core = core
         self._owners = owners
         self._loop = asyncio.get_running_loop()
@@ -59,9 +59,8 @@ class Dispatcher:
         self._stop_task: asyncio.Task[None] | None = None
         self._resyncs = 0
         self._fetcher = self._make_fetcher(hooks, call)
-        self._backlog = self._make_backlog()
-        self._callbacks = Callbacks(core, hooks, call, self._fetcher, self._make_backlog())
-        self._most_bytes, self._most_events = number("queue_bytes"), number("callback_queue")
+        self._backlog = Backlog(self._make_bound())
+        self._callbacks = Callbacks(core, hooks, call, self._fetcher, Backlog(self._make_bound()))
 
     def _make_fetcher(self, hooks: dict[str, Hook], call: CallHook) -> Fetcher | None:
         number = self.core.options.number
@@ -75,21 +74,9 @@ class Dispatcher:
             timeout=number("fetch_timeout_ms") / 1000,
         )
 
-    def _make_backlog(self) -> Backlog:
+    def _make_bound(self) -> Bound:
         number = self.core.options.number
-        return Backlog(number("queue_bytes"), number("callback_queue"), self._first_sync)
-
-    def _first_sync(self) -> bool:
-        """Nothing is dropped before the first sync is over. Asked only when something is full."""
-        if self._synced.is_set():
-            return False
-        try:
-            over = self.core.wait_synced(0) is not None
-        except PresenceError:
-            over = True
-        if over:
-            self._synced.set()
-        return not over
+        return Bound(number("queue_bytes"), number("callback_queue"), lambda: not self._synced.is_set())
 
     def start(self) -> None:
         self._loop.add_reader(self.core.fd(), self._woken)
@@ -200,7 +187,7 @@ class Dispatcher:
     # ---- subscribers ----
 
     def new_feed(self, topic: str) -> Feed:
-        return Feed(topic, most_bytes=self._most_bytes, most_events=self._most_events, unbounded=self._first_sync)
+        return Feed(topic, self._make_bound())
 
     def add_feed(self, feed: Feed) -> None:
         """Any thread. From here on no diff is missed; the feed leaves out what its state has."""

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ._bound import Bound
 from ._errors import PresenceError
 from ._native import Snapshot
 from ._types import Event
@@ -32,17 +33,14 @@ class Ended(Exception):
 
 
 class Feed:
-    def __init__(self, topic: str, *, most_bytes: int, most_events: int, unbounded: Callable[[], bool]) -> None:
+    def __init__(self, topic: str, bound: Bound) -> None:
         self.topic = topic
         self.take_snapshot: Callable[[], Snapshot] = _not_open
         self.on_resync: Callable[[], None] = _nothing
         self.notify: Callable[[], None] = _nothing
-        self._most_bytes = most_bytes
-        self._most_events = most_events
-        self._unbounded = unbounded
+        self._bound = bound
         self._lock = threading.Lock()
         self._events: deque[Event] = deque()
-        self._bytes = 0
         self._floor = 0
         self._state_due = True  # nothing can be pushed usefully before the first state
         self._first = True
@@ -56,9 +54,7 @@ class Feed:
             if self._ended or self._state_due or event.seq <= self._floor:
                 return
             self._events.append(event)
-            self._bytes += event.size
-            over = self._bytes > self._most_bytes or len(self._events) > self._most_events
-            if over and not self._unbounded():
+            if not self._bound.add(event.size):
                 self._drop()
         self.notify()
 
@@ -72,8 +68,7 @@ class Feed:
         if not self._state_due:
             self._state_due = True
             self.on_resync()
-        self._events.clear()
-        self._bytes = 0
+        self._keep(lambda event: False)
         self._kept = None
 
     def end(self, error: PresenceError | None = None) -> None:
@@ -95,7 +90,7 @@ class Feed:
             state_due = self._state_due
             if not state_due and self._events:
                 event = self._events.popleft()
-                self._bytes -= event.size
+                self._bound.take(event.size)
                 return event
             if self._ended:
                 raise self._ended
@@ -123,9 +118,16 @@ class Feed:
             raise
         with self._lock:
             self._floor = snapshot.seq
-            self._events = deque(event for event in self._events if event.seq > snapshot.seq)
-            self._bytes = sum(event.size for event in self._events)
+            self._keep(lambda event: event.seq > snapshot.seq)
         return snapshot
+
+    def _keep(self, wanted: Callable[[Event], bool]) -> None:
+        events, self._events = self._events, deque()
+        for event in events:
+            if wanted(event):
+                self._events.append(event)
+            else:
+                self._bound.take(event.size)
 
 
 def _not_open() -> Snapshot:
