@@ -1,0 +1,163 @@
+/* After every touch of the engine: its actions go to the network and to the queue of events.
+ *
+ * Room is reserved before an action is taken; without memory the rest stays in the engine until the next touch.
+ * Nothing here blocks: who must be woken is noted, and woken after unlocking.
+ */
+#include "tracker.h"
+#include <stdio.h>
+#include <string.h>
+
+static pr_note *note(presence_tracker *tracker, int kind, int code, const char *text) {
+    if (tracker->queue.closed) return NULL;
+    if (tracker->queue.size == 0) tracker->wake_due = true;
+    pr_note *added = pr_queue_note(&tracker->queue, kind);
+    added->code = code;
+    snprintf(added->text, sizeof added->text, "%s", text);
+    return added;
+}
+
+static const char *status_name(int status) {
+    static const char *const names[] = {"unknown", "up", "suspect", "down", "permdown", "left", "conflict"};
+    return status > 0 && status < (int)(sizeof names / sizeof *names) ? names[status] : names[0];
+}
+
+static void log_member(presence_tracker *tracker, const pr_member_info *member) {
+    char name[2 * PR_MEMBER_NAME_MAX + 4], reason[64];
+    int level = member->status == PRESENCE_MEMBER_CONFLICT ? PRESENCE_LOG_ERROR
+                : member->status == PRESENCE_MEMBER_DOWN   ? PRESENCE_LOG_WARNING
+                                                           : PRESENCE_LOG_INFO;
+    pr_log_line(&tracker->lines, level, "member.%s name=%s id=%016llx address=%s reason=%s",
+                status_name(member->status), pr_log_value(member->name, name, sizeof name),
+                (unsigned long long)member->inst, *member->address ? member->address : "none",
+                pr_log_value(member->reason ? member->reason : "", reason, sizeof reason));
+    tracker->want_wake = true;
+}
+
+static void on_member(presence_tracker *tracker, const pr_member_info *member) {
+    pr_note *added = note(tracker, PRESENCE_EVENT_MEMBER, 0, "");
+    if (added) added->member = *member;
+    log_member(tracker, member);
+}
+
+static void on_synced(presence_tracker *tracker, int synced) {
+    tracker->synced = synced;
+    pr_queue_synced(&tracker->queue);
+    note(tracker, PRESENCE_EVENT_SYNCED, synced == 2, synced == 2 ? "alone" : "synced");
+    pr_log_line(&tracker->lines, PRESENCE_LOG_INFO, "tracker.synced as=%s", synced == 2 ? "alone" : "synced");
+    tracker->want_wake = true;
+}
+
+static void on_error(presence_tracker *tracker, int code, const char *text) {
+    char room[400];
+    note(tracker, PRESENCE_EVENT_ERROR, code, text);
+    pr_log_line(&tracker->lines, PRESENCE_LOG_WARNING, "error code=%s text=%s", presence_error_name(code),
+                pr_log_value(text, room, sizeof room));
+    tracker->want_wake = true;
+}
+
+/* A younger member of the same name lives: this one stops, without a LEAVE for the name (protocol.md 3.9.5). */
+static void on_yield(presence_tracker *tracker, const char *address) {
+    pr_member_info self;
+    memset(&self, 0, sizeof self);
+    if (tracker->end == 0) tracker->end = PRESENCE_ENAME;
+    if (tracker->end != PRESENCE_ENAME) return;
+    snprintf(tracker->ended_text, sizeof tracker->ended_text, "a live member at %s has the same name",
+             *address ? address : "an unknown address");
+    if (pr_engine_members(tracker->engine, &self, 1) > 0) {
+        self.status = PRESENCE_MEMBER_CONFLICT;
+        self.reason = "conflict";
+        if (*address) snprintf(self.address, sizeof self.address, "%s", address);
+        on_member(tracker, &self);
+    }
+    pr_net_stop(tracker->net, 200);
+    tracker->want_wake = true;
+}
+
+static void on_diff(presence_tracker *tracker, pr_diff *diff) {
+    uint64_t before = tracker->queue.overflows;
+    if (tracker->queue.size == 0) tracker->wake_due = true;
+    pr_queue_diff(&tracker->queue, diff);
+    if (tracker->queue.overflows == before) return;
+    pr_log_line(&tracker->lines, PRESENCE_LOG_WARNING, "queue.overflow topics=%llu limit=%zu",
+                (unsigned long long)(tracker->queue.overflows - before), tracker->queue.limit);
+    tracker->want_wake = true;
+}
+
+static void settle_event(presence_tracker *tracker) {
+    pr_action *action = &tracker->action;
+    pthread_mutex_lock(&tracker->events);
+    switch (action->kind) {
+    case PR_ACTION_DIFF: on_diff(tracker, action->as.diff); break;
+    case PR_ACTION_MEMBER: on_member(tracker, &action->as.member); break;
+    case PR_ACTION_SYNCED: on_synced(tracker, action->as.synced); break;
+    case PR_ACTION_ERROR: on_error(tracker, action->as.error.code, action->as.error.text); break;
+    case PR_ACTION_YIELD: on_yield(tracker, action->as.yield.address); break;
+    default: break;
+    }
+    if (tracker->wake_due && tracker->wake) tracker->want_wake = true;
+    tracker->want_signal = true;
+    pthread_mutex_unlock(&tracker->events);
+}
+
+void pr_settle(presence_tracker *tracker) {
+    while (pr_net_reserve(tracker->net) == 0 && pr_queue_reserve(&tracker->queue) == 0 &&
+           pr_engine_next_action(tracker->engine, &tracker->action)) {
+        int kind = tracker->action.kind;
+        if (kind == PR_ACTION_SEND || kind == PR_ACTION_DIAL || kind == PR_ACTION_CLOSE) {
+            pr_net_post(tracker->net, &tracker->action);
+        } else {
+            settle_event(tracker);
+        }
+    }
+}
+
+/* ---- hooks of the loop thread ---- */
+static void hook_lock(void *owner) { pthread_rwlock_wrlock(&((presence_tracker *)owner)->lock); }
+
+static void hook_settle(void *owner) { pr_settle(owner); }
+
+static void hook_unlock(void *owner) {
+    presence_tracker *tracker = owner;
+    bool signal = tracker->want_signal;
+    tracker->want_signal = tracker->want_wake = false; /* its turn follows at once */
+    pthread_rwlock_unlock(&tracker->lock);
+    if (signal) pthread_cond_broadcast(&tracker->changed);
+}
+
+static void hook_turn(void *owner) {
+    presence_tracker *tracker = owner;
+    pr_deliver_wake(tracker);
+    pr_log_lines_flush(&tracker->lines, pr_clock_now().mono_ms);
+}
+
+static void hook_log(void *owner, int level, const char *line) {
+    pr_log_line(&((presence_tracker *)owner)->lines, level, "%s", line);
+}
+
+static void hook_ended(void *owner) {
+    presence_tracker *tracker = owner;
+    pthread_rwlock_wrlock(&tracker->lock);
+    if (tracker->end == 0) tracker->end = PRESENCE_ECLOSED;
+    pr_settle(tracker);
+    pthread_mutex_lock(&tracker->events);
+    if (tracker->queue.size == 0) tracker->wake_due = true;
+    pr_note *last = pr_queue_close(&tracker->queue);
+    if (last) {
+        last->code = tracker->end == PRESENCE_ENAME ? PRESENCE_ENAME : 0;
+        snprintf(last->text, sizeof last->text, "%s", last->code ? tracker->ended_text : "stopped");
+        pr_log_line(&tracker->lines, last->code ? PRESENCE_LOG_ERROR : PRESENCE_LOG_INFO, "tracker.stopped reason=%s",
+                    last->code ? "name_conflict" : "stop");
+    }
+    pthread_mutex_unlock(&tracker->events);
+    pthread_rwlock_unlock(&tracker->lock);
+    hook_turn(tracker);
+    pthread_mutex_lock(&tracker->events);
+    tracker->loop_ended = true;
+    pthread_mutex_unlock(&tracker->events);
+    pthread_cond_broadcast(&tracker->changed);
+}
+
+pr_net_hooks pr_settle_hooks(presence_tracker *tracker) {
+    pr_net_hooks hooks = {tracker, hook_lock, hook_settle, hook_unlock, hook_turn, hook_ended, hook_log};
+    return hooks;
+}

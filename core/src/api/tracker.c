@@ -1,0 +1,278 @@
+/* Opening a tracker, and the door every call goes through. */
+#define _GNU_SOURCE 1 /* writer preference of the lock */
+#include "tracker.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- entering ---- */
+int pr_tracker_check(const presence_tracker *tracker) {
+    if (!tracker) return PRESENCE_EINVAL;
+    return pr_fork_mark_lost(&tracker->mark) ? PRESENCE_EFORKED : 0;
+}
+
+int pr_tracker_enter_write(presence_tracker *tracker) {
+    int failed = pr_tracker_check(tracker);
+    if (failed) return failed;
+    pthread_rwlock_wrlock(&tracker->lock);
+    failed = tracker->end;
+    if (failed) pthread_rwlock_unlock(&tracker->lock);
+    return failed;
+}
+
+void pr_tracker_leave_write(presence_tracker *tracker) {
+    pr_settle(tracker);
+    bool wake = pr_net_needs_wake(tracker->net, tracker->want_wake), signal = tracker->want_signal;
+    tracker->want_wake = tracker->want_signal = false;
+    pthread_rwlock_unlock(&tracker->lock);
+    if (signal) pthread_cond_broadcast(&tracker->changed);
+    if (wake) pr_net_wake(tracker->net);
+}
+
+int pr_tracker_enter_read(presence_tracker *tracker) {
+    int failed = pr_tracker_check(tracker);
+    if (failed) return failed;
+    pthread_rwlock_rdlock(&tracker->lock);
+    failed = tracker->end;
+    if (failed) pthread_rwlock_unlock(&tracker->lock);
+    return failed;
+}
+
+void pr_tracker_leave_read(presence_tracker *tracker) { pthread_rwlock_unlock(&tracker->lock); }
+
+/* ---- what open draws and derives ---- */
+static bool draw(void *out, size_t size) {
+    uint8_t *at = out;
+    while (size > 0) {
+        ssize_t got = getrandom(at, size, 0);
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) return false;
+        at += got, size -= (size_t)got;
+    }
+    return true;
+}
+
+static bool default_name(char *out, size_t room) {
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz234567";
+    char host[256] = "", tail[7];
+    uint8_t random[6];
+    if (!draw(random, sizeof random)) return false;
+    for (size_t i = 0; i < sizeof random; i++) tail[i] = letters[random[i] & 31];
+    tail[6] = 0;
+    if (gethostname(host, sizeof host - 1) != 0 || !*host || !pr_utf8_valid(pr_cstr(host))) snprintf(host, 5, "host");
+    for (char *p = host; *p; p++) {
+        if ((unsigned char)*p > 126 || *p <= ' ') *p = '-';
+    }
+    snprintf(out, room, "%.40s-%ld-%s", host, (long)getpid(), tail);
+    return true;
+}
+
+static uint64_t wall_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
+}
+
+/* ---- addresses ---- */
+typedef struct seed_list {
+    presence_str *items;
+    char (*texts)[264];
+    size_t size, room;
+} seed_list;
+
+static size_t count_seeds(const char *list) {
+    char part[320];
+    const char *why;
+    size_t count = 0;
+    while (pr_config_next_part(&list, part, sizeof part)) {
+        pr_address address;
+        if (pr_address_parse(part, &address, &why) == 0) count += (size_t)(address.port_high - address.port_low) + 1;
+    }
+    return count;
+}
+
+static bool is_own(const presence_tracker *tracker, const pr_address *seed, uint16_t port) {
+    struct sockaddr_storage a, b;
+    socklen_t size;
+    pr_address own;
+    const char *why;
+    if (!*tracker->address || pr_address_parse(tracker->address, &own, &why) != 0) return false;
+    if (!pr_address_socket(&own, own.port_low, &a, &size) || !pr_address_socket(seed, port, &b, &size)) return false;
+    return pr_socket_equal((struct sockaddr *)&a, (struct sockaddr *)&b);
+}
+
+static int make_seeds(const presence_tracker *tracker, const char *list, seed_list *seeds) {
+    char part[320];
+    const char *why;
+    seeds->room = count_seeds(list);
+    if (seeds->room == 0) return 0;
+    seeds->items = pr_new(tracker->alloc, seeds->room * sizeof *seeds->items);
+    seeds->texts = pr_new(tracker->alloc, seeds->room * sizeof *seeds->texts);
+    if (!seeds->items || !seeds->texts) return PRESENCE_ENOMEM;
+    while (pr_config_next_part(&list, part, sizeof part)) {
+        pr_address address;
+        if (pr_address_parse(part, &address, &why) != 0) continue;
+        for (uint32_t port = address.port_low; port <= address.port_high; port++) {
+            if (is_own(tracker, &address, (uint16_t)port)) continue;
+            char *text = seeds->texts[seeds->size];
+            if (!pr_address_text(&address, (uint16_t)port, text, sizeof *seeds->texts)) continue;
+            seeds->items[seeds->size++] = pr_cstr(text);
+        }
+    }
+    return 0;
+}
+
+static void free_seeds(const presence_tracker *tracker, seed_list *seeds) {
+    pr_delete(tracker->alloc, seeds->items, seeds->room * sizeof *seeds->items);
+    pr_delete(tracker->alloc, seeds->texts, seeds->room * sizeof *seeds->texts);
+}
+
+static void set_addresses(presence_tracker *tracker, const presence_config *config, pr_engine_options *options,
+                          char (*texts)[PR_ADDRESS_MAX + 1]) {
+    const char *list = pr_config_text(config, PR_OPTION_advertise);
+    size_t count = 0;
+    if (!*tracker->address) return;
+    while (count < PR_ADDRESSES_MAX && pr_config_next_part(&list, texts[count], PR_ADDRESS_MAX + 1)) count++;
+    if (count > 0) {
+        memcpy(tracker->address, texts[0], sizeof tracker->address);
+    } else {
+        memcpy(texts[count++], tracker->address, sizeof tracker->address);
+    }
+    for (size_t i = 0; i < count; i++) options->addresses[i] = pr_cstr(texts[i]);
+    options->addresses_size = count;
+}
+
+/* ---- building ---- */
+static void set_options(const presence_config *config, pr_engine_options *options) {
+    int64_t flush = pr_config_number(config, PR_OPTION_flush_ms);
+    options->cluster = pr_cstr(pr_config_text(config, PR_OPTION_cluster));
+    options->observer = pr_config_number(config, PR_OPTION_observer) != 0;
+    options->heartbeat_ms = (uint32_t)pr_config_number(config, PR_OPTION_heartbeat_ms);
+    options->suspect_ms = (uint32_t)pr_config_number(config, PR_OPTION_suspect_ms);
+    options->grace_ms = (uint32_t)pr_config_number(config, PR_OPTION_grace_ms);
+    options->permdown_ms = (uint32_t)pr_config_number(config, PR_OPTION_permdown_ms);
+    options->connect_timeout_ms = (uint32_t)pr_config_number(config, PR_OPTION_connect_timeout_ms);
+    options->flush_ms = flush == 0 ? -1 : (int32_t)flush;
+    options->key_bytes = (uint32_t)pr_config_number(config, PR_OPTION_key_bytes);
+    options->topic_bytes = (uint32_t)pr_config_number(config, PR_OPTION_topic_bytes);
+    options->meta_bytes = (uint32_t)pr_config_number(config, PR_OPTION_meta_bytes);
+}
+
+static int make_engine(presence_tracker *tracker, presence_config *config, bool memory) {
+    pr_engine_options options = pr_engine_options_default();
+    char texts[PR_ADDRESSES_MAX][PR_ADDRESS_MAX + 1];
+    seed_list seeds = {0};
+    const char *name = pr_config_text(config, PR_OPTION_name);
+    set_options(config, &options);
+    bool drawn = draw(&options.inst, sizeof options.inst) && draw(&options.seed, sizeof options.seed);
+    if (!*name) {
+        drawn = drawn && default_name(tracker->name, sizeof tracker->name);
+    } else {
+        snprintf(tracker->name, sizeof tracker->name, "%s", name);
+    }
+    if (!drawn) return pr_config_fail(config, PRESENCE_EINTERNAL, "the system gave no random numbers");
+    if (options.inst == 0) options.inst = 1;
+    options.inc = wall_ms();
+    options.name = pr_cstr(tracker->name);
+    int failed = memory ? 0 : make_seeds(tracker, pr_config_text(config, PR_OPTION_join), &seeds);
+    if (!failed && !memory) set_addresses(tracker, config, &options, texts);
+    options.seeds = seeds.items;
+    options.seeds_size = seeds.size;
+    if (!failed) failed = pr_engine_new(tracker->alloc, &options, pr_clock_now(), &tracker->engine);
+    free_seeds(tracker, &seeds);
+    return failed ? pr_config_fail(config, failed, "the tracker could not be made: %s", presence_strerror(failed)) : 0;
+}
+
+static int make_net(presence_tracker *tracker, presence_config *config, bool memory) {
+    const char *listen = memory ? "" : pr_config_text(config, PR_OPTION_listen), *why = NULL;
+    pr_net_hooks hooks = pr_settle_hooks(tracker);
+    int failed = pr_net_new(tracker->alloc, &hooks, listen, &tracker->net, &why);
+    if (failed) {
+        return pr_config_fail(config, failed, "listen on \"%s\": %s", listen, why ? why : presence_strerror(failed));
+    }
+    pr_net_address(tracker->net, tracker->address, sizeof tracker->address);
+    return 0;
+}
+
+static int make_locks(presence_tracker *tracker) {
+    pthread_rwlockattr_t prefer;
+    pthread_condattr_t monotonic;
+    if (pthread_rwlockattr_init(&prefer) != 0) return PRESENCE_ENOMEM;
+#ifdef __GLIBC__ /* readers in a loop must not keep the loop thread out */
+    pthread_rwlockattr_setkind_np(&prefer, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+#endif
+    pthread_rwlock_init(&tracker->lock, &prefer);
+    pthread_rwlockattr_destroy(&prefer);
+    pthread_mutex_init(&tracker->events, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&tracker->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    return 0;
+}
+
+void pr_tracker_free(presence_tracker *tracker) {
+    pr_memory *memory = tracker->memory;
+    pr_net_free(tracker->net);
+    if (tracker->engine) pr_engine_free(tracker->engine);
+    pr_queue_free(&tracker->queue);
+    pr_topic_set_free(&tracker->subscribed);
+    pr_log_lines_free(&tracker->lines);
+    pthread_cond_destroy(&tracker->changed);
+    pthread_mutex_destroy(&tracker->events);
+    pthread_rwlock_destroy(&tracker->lock);
+    pr_fork_mark_free(&tracker->mark);
+    pr_delete(&memory->alloc, tracker, sizeof *tracker);
+    pr_memory_release(memory);
+}
+
+static presence_tracker *make(presence_config *config) {
+    pr_memory *memory = pr_memory_new(&config->alloc);
+    if (!memory) return NULL;
+    presence_tracker *tracker = pr_new(&memory->alloc, sizeof *tracker);
+    if (!tracker) {
+        pr_memory_release(memory);
+        return NULL;
+    }
+    tracker->memory = memory;
+    tracker->alloc = &memory->alloc;
+    int level = (int)pr_config_number(config, PR_OPTION_log_level);
+    if (pr_log_lines_init(&tracker->lines, tracker->alloc, config->log, config->log_user, level) != 0 ||
+        make_locks(tracker) != 0) {
+        pr_delete(&memory->alloc, tracker, sizeof *tracker);
+        pr_memory_release(memory);
+        return NULL;
+    }
+    pr_fork_mark_set(&tracker->mark);
+    pr_topic_set_init(&tracker->subscribed, tracker->alloc);
+    return tracker;
+}
+
+int presence_tracker_open(presence_config *config, presence_tracker **out) {
+    if (out) *out = NULL;
+    if (!config || !out) return PRESENCE_EINVAL;
+    int failed = pr_config_check_all(config);
+    if (failed) return failed;
+    presence_tracker *tracker = make(config);
+    if (!tracker) return pr_config_fail(config, PRESENCE_ENOMEM, "out of memory");
+    bool memory = pr_config_number(config, PR_OPTION_transport) == PR_TRANSPORT_MEMORY;
+    failed = pr_queue_init(&tracker->queue, tracker->alloc, (size_t)pr_config_number(config, PR_OPTION_queue_bytes));
+    if (failed) pr_config_fail(config, failed, "out of memory");
+    if (!failed) failed = make_net(tracker, config, memory);
+    if (!failed) failed = make_engine(tracker, config, memory);
+    if (!failed) {
+        pr_log_line(&tracker->lines, PRESENCE_LOG_INFO, "tracker.opened address=%s",
+                    *tracker->address ? tracker->address : "none");
+        failed = pr_net_start(tracker->net, tracker->engine);
+        if (failed) pr_config_fail(config, failed, "the loop thread could not be started");
+    }
+    if (failed) {
+        pr_tracker_free(tracker);
+        return failed;
+    }
+    *out = tracker;
+    return 0;
+}

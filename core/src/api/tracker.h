@@ -1,0 +1,73 @@
+/* A tracker: the engine, its network, its locks and its events.
+ *
+ * Locks, always taken in this order:
+ *   lock    reader/writer: the engine, the store, `end`, the marked part of net. Writers: every change, every slice of
+ *           the loop. Never held across a system call or a callback.
+ *   events  mutex: the queue, subscriptions, delivery, life. Its condition variable tells every change of them.
+ *   lines   mutex: log lines on their way to the loop thread.
+ */
+#ifndef PR_TRACKER_H
+#define PR_TRACKER_H
+
+#include "config.h"
+#include "log_lines.h"
+#include "memory.h"
+#include "net.h"
+#include "queue.h"
+#include <pthread.h>
+
+struct presence_tracker {
+    pr_memory *memory;
+    const pr_alloc *alloc;
+    pr_fork_mark mark;
+    pthread_rwlock_t lock;
+    pr_engine *engine;
+    pr_net *net;
+    int end;          /* what calls give: 0 while it runs, ECLOSED, ENAME */
+    bool want_wake;   /* the loop has a wake or a line to deliver */
+    bool want_signal; /* somebody waits for `changed` */
+    pr_action action; /* the one being settled: large, so not on a stack */
+    char name[PR_MEMBER_NAME_MAX + 1], address[PR_ADDRESS_MAX + 1];
+    char ended_text[PR_ADDRESS_MAX + 80]; /* why, for STOPPED */
+
+    pthread_mutex_t events;
+    pthread_cond_t changed;
+    pr_queue queue;
+    pr_topic_set subscribed; /* number: diffs up to this seq are older than its first state */
+    bool subscribed_all;
+    bool loop_ended, joining, joined;
+    int synced; /* as pr_engine_synced */
+    /* delivery */
+    void (*wake)(void *user);
+    void *wake_user;
+    bool wake_due;
+    unsigned wakes_running;
+    bool draining;
+    pthread_t drainer; /* while draining: the thread whose event callback may run */
+    presence_event_fn dispatch;
+    void *dispatch_user;
+    pthread_t dispatcher;
+    bool dispatch_ending, dispatch_done, dispatch_joining;
+
+    pr_log_lines lines;
+};
+
+/* ---- entering calls: 0, or EINVAL, EFORKED, `end` (then nothing is locked) ---- */
+int pr_tracker_enter_write(presence_tracker *);
+void pr_tracker_leave_write(presence_tracker *);
+int pr_tracker_enter_read(presence_tracker *);
+void pr_tracker_leave_read(presence_tracker *);
+int pr_tracker_check(const presence_tracker *); /* EINVAL, EFORKED; locks nothing */
+
+void pr_tracker_free(presence_tracker *); /* nothing runs any more */
+
+/* ---- settle.c: from actions to the network and to events ---- */
+void pr_settle(presence_tracker *); /* lock held exclusively */
+pr_net_hooks pr_settle_hooks(presence_tracker *);
+
+/* ---- deliver.c ---- */
+bool pr_deliver_in_callback(presence_tracker *); /* does this thread run one of the tracker's event callbacks? */
+void pr_deliver_wake(presence_tracker *);        /* calls wake if it is due; no lock held */
+int pr_deliver_end_dispatch(presence_tracker *); /* waits for the dispatch thread to end; ETHREAD */
+
+#endif
