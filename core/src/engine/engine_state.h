@@ -1,0 +1,361 @@
+/* What the engine's files share: members, copies of logs, peers (links), and what lies between them.
+ *
+ *   pr_member  a name and the instance that holds it (protocol.md 3.9.1)
+ *   pr_copy    a log held here: the own one, or the replica of a member; goes on without member while it is swept away
+ *   pr_peer    a link and its other end
+ *   pr_feed    a cursor: what this link is sent of a copy (3.7.2)
+ *   pr_source  a link that was asked for a log: its frames are welcome (3.6)
+ *   pr_dial    an address book entry that is dialled until it is linked (3.9.7)
+ */
+#ifndef PR_ENGINE_STATE_H
+#define PR_ENGINE_STATE_H
+
+#include "engine.h"
+#include "engine_map.h"
+#include "hash.h"
+#include <string.h>
+
+#define PR_FLOORS_MAX     4
+#define PR_NO_TIME        UINT64_MAX
+#define PR_HANDSHAKES_MAX 64
+#define PR_HANDSHAKE_MS   5000
+#define PR_DIGEST_MAX     65536
+#define PR_HELLO_MAX      262144
+#define PR_FULL_DIGEST_MS 10000
+#define PR_REFUSE_MS      60000
+#define PR_MEMORY_MS      1000
+#define PR_REQUEST_MS     500
+#define PR_ENTRIES_MAX    4294967294u
+#define PR_FEATURES_OURS  (PR_FEATURE_PATCH | PR_FEATURE_CRC | PR_FEATURE_SUBSCRIBE | PR_FEATURE_SUM)
+#define PR_PERIOD_MAX_MS  3600000u
+#define PR_TWINS_MAX      8
+#define PR_MAX_AGE        (1ull << 60)
+
+typedef struct pr_member pr_member;
+typedef struct pr_copy pr_copy;
+typedef struct pr_peer pr_peer;
+typedef struct pr_feed pr_feed;
+typedef struct pr_source pr_source;
+
+enum pr_timer_kind {
+    PR_TIMER_HEARTBEAT,
+    PR_TIMER_FLUSH,
+    PR_TIMER_RETRY, /* memory was short: pending changes and pumps again */
+    PR_TIMER_LIVENESS,
+    PR_TIMER_REQUEST,
+    PR_TIMER_DIAL,
+    PR_TIMER_HANDSHAKE
+};
+
+/* One target of dialling: a seed, or the addresses of a member. */
+typedef struct pr_dial {
+    uint64_t id; /* of the DIAL action under way, or of its link until HELLO; 0 = none */
+    uint32_t failures;
+    uint8_t next, refused; /* address of this round; how many of the round were refused */
+    bool taken;            /* the last round met another instance */
+    pr_timer timer;
+    pr_member *member; /* NULL: a seed */
+    struct pr_seed *seed;
+} pr_dial;
+
+typedef struct pr_seed {
+    char *address;
+    uint64_t inst; /* last met there */
+    bool self, tried, reached;
+    pr_dial dial;
+} pr_seed;
+
+struct pr_copy {
+    pr_log *log;
+    uint64_t inst;
+    uint16_t index; /* of the store */
+    uint32_t wire;  /* log index on links; 0 = own */
+    char name[PR_MEMBER_NAME_MAX + 1];
+    pr_member *member; /* NULL: own, or detached */
+    bool target;       /* what sweeps bring the flags to */
+    uint8_t hide_reason;
+    uint64_t swept; /* dot up to which the sweep has come */
+    pr_node sweep;  /* in pr_engine.sweeps */
+    pr_node feeds, sources;
+};
+
+struct pr_feed {
+    pr_peer *peer;
+    pr_copy *copy;
+    pr_cursor cursor;
+    bool subscribed, defined /* LOGDEF was sent */, hinted /* count_hint only in the first frame */;
+    pr_node by_peer, by_copy, ready;
+};
+
+struct pr_source {
+    pr_peer *peer;
+    pr_copy *copy;
+    bool subscribed;
+    uint64_t welcome_until; /* frames of an unsubscribed request are taken so long */
+    uint64_t version;       /* highest complete_version this peer gave for the log */
+    uint64_t refused_until, refused_version;
+    pr_node by_peer, by_copy;
+};
+
+enum pr_phase { PR_PHASE_PREAMBLE, PR_PHASE_HELLO, PR_PHASE_OPEN };
+
+struct pr_peer {
+    pr_link id;
+    uint8_t phase;
+    bool dialled, leaving /* LEAVE was read: its end is no suspicion */, blocked, duplicate;
+    uint64_t dial, expected; /* id of the DIAL; inst it was meant for, 0 = unknown */
+    char address[PR_ADDRESS_MAX + 1];
+    char name[PR_MEMBER_NAME_MAX + 1];
+    pr_record self;                   /* of its HELLO */
+    uint64_t inst, features, claimed; /* claimed: inst our HELLO carried a state for */
+    uint32_t max_frame;
+    bool observer;
+    uint64_t opened, read_ticks, progress_ticks; /* responsive ms */
+    uint64_t retry_at;                           /* no memory: nothing is read before */
+    uint64_t sent, written, heartbeat_end;       /* bytes of the stream */
+    uint32_t period_sent;
+    uint64_t digest_clock, fixed_clock, full_at, mismatch_at;
+    bool fixed_again; /* the next full digest carries fixed fields */
+    uint64_t *unlinked;
+    size_t unlinked_size, unlinked_room;
+    pr_map defined; /* log index -> inst */
+    pr_node feeds, ready, sources;
+    size_t feeds_size;
+    pr_feed *own;               /* what it is sent of the own log */
+    pr_node all, pump, by_inst; /* by_inst: open links of one inst, newest last */
+    pr_timer handshake;
+};
+
+enum pr_member_state { PR_UP = 1, PR_DOWN, PR_PERMDOWN, PR_LEFT };
+
+typedef struct pr_floor {
+    uint64_t inst, floor;
+} pr_floor;
+
+struct pr_member {
+    char name[PR_MEMBER_NAME_MAX + 1];
+    pr_member *same_hash;
+    pr_node all;      /* in pr_engine.members, ordered by changed */
+    uint64_t changed; /* record clock (3.8.1) */
+    uint64_t fixed_at;
+    uint64_t inst, inc, hb;
+    bool left, observer, own_addresses /* given by the member itself */, suspect, complete, orphaned,
+        announced /* told as up */;
+    uint8_t state;
+    int64_t heard_boot, heard_ticks; /* age = boot - heard_boot, silence = responsive - heard_ticks */
+    uint64_t suspect_until;
+    uint32_t hops, period_ms, proto, hash;
+    uint64_t features;
+    uint8_t addresses_size, floors_size;
+    char addresses[PR_ADDRESSES_MAX][PR_ADDRESS_MAX + 1];
+    pr_floor floors[PR_FLOORS_MAX]; /* oldest first */
+    pr_copy *copy;
+    bool returning, has_version, synced, awaited;
+    uint64_t version;       /* V (3.3, 3.9.2) */
+    pr_source *asked;       /* the outstanding request */
+    uint32_t attempts;      /* requests without an answer */
+    uint64_t refused_until; /* the log is over a limit */
+    pr_node links;          /* open links whose inst is this one's: pr_peer.by_inst */
+    pr_timer request, liveness;
+    pr_dial dial;
+};
+
+/* An instance other than ours that holds our name (3.9.4, 3.9.5). */
+typedef struct pr_twin {
+    uint64_t inst, hb, refuted_at; /* refuted_at: boot ms + 1, 0 = never */
+    bool told;
+} pr_twin;
+
+struct pr_engine {
+    const pr_alloc *alloc;     /* of the caller; outlives diffs and bytes */
+    pr_engine_options options; /* strings point into text */
+    char name[PR_MEMBER_NAME_MAX + 1], cluster[PR_CLUSTER_MAX + 1];
+    char addresses[PR_ADDRESSES_MAX][PR_ADDRESS_MAX + 1];
+    uint64_t inst, inc, hb, random;
+    pr_time now;
+    uint64_t ticks;                   /* responsive ms (3.9.6) */
+    uint64_t hold_until, stale_until; /* after a stall: no down decision, frames prove nothing */
+    uint64_t stalled;                 /* how long it was */
+    bool left, yielded, stopping /* yielded: links are still to be closed */;
+    bool synced_check; /* something happened that may make the node synced */
+    pr_store *store;
+    pr_decoder *decoder;
+    pr_buffer scratch;
+    pr_copy own;
+    pr_map by_name, by_inst, peers, dials, leases;
+    size_t members_size, members_up, handshakes;
+    pr_node members, all_peers, pumps, sweeps;
+    uint32_t members_hash, own_hash;
+    uint64_t record_clock, dial_ids;
+    uint32_t wire_ids;
+    uint64_t index_used[1024]; /* a bit per log index */
+    uint32_t index_next;
+    pr_timers timers;
+    pr_timer heartbeat, flush, retry;
+    uint64_t flushed_at; /* mono */
+    bool flush_wanted;
+    pr_seed *seeds;
+    size_t seeds_size;
+    bool seeds_tried;
+    int synced;
+    pr_twin twins[PR_TWINS_MAX];
+    size_t twins_size;
+    /* an applied frame whose diff could not be reserved */
+    pr_changes changes, pending;
+    pr_copy *pending_copy;
+    /* scratch */
+    pr_record *records;
+    size_t records_room;
+    uint64_t *insts;
+    size_t insts_room;
+    pr_id *ids;
+    size_t ids_room;
+    /* actions */
+    pr_action *actions;
+    size_t actions_head, actions_size, actions_room;
+    pr_diff *diffs, *diffs_last;
+    pr_link *closing;
+    size_t closing_size, closing_room;
+    pr_message message;
+    const char *broken_text; /* why the last frame was refused; static */
+    bool memory_failed, yield_wanted, synced_wanted;
+    char yield_address[PR_ADDRESS_MAX + 1];
+    presence_statistics stats;
+};
+
+/* ---- engine.c ---- */
+void pr_engine_note_time(pr_engine *, pr_time now);
+void pr_engine_settle_event(pr_engine *); /* end of every event: pumps, synced */
+uint64_t pr_engine_random(pr_engine *, uint64_t below);
+int pr_engine_room(pr_engine *, void **array, size_t *room, size_t need, size_t item);
+
+/* ---- local.c ---- */
+void pr_local_expire(pr_engine *); /* leases that ran out */
+
+/* ---- action_queue.c ---- */
+int pr_action_send(pr_engine *, pr_link, pr_bytes *); /* takes over the reference when 0 */
+int pr_action_dial(pr_engine *, uint64_t id, const char *address, uint32_t timeout_ms);
+void pr_action_close(pr_engine *, pr_link);
+void pr_action_diffs(pr_engine *, pr_diff *list);
+void pr_action_member(pr_engine *, const pr_member *, int status, const char *reason);
+void pr_action_conflict(pr_engine *, const pr_record *);
+void pr_action_error(pr_engine *, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+pr_bytes *pr_bytes_new(const pr_alloc *, const void *data, size_t size);
+void pr_actions_free(pr_engine *);
+void pr_member_describe(const pr_engine *, const pr_member *, pr_member_info *);
+
+/* ---- link.c ---- */
+int pr_peer_send(pr_engine *, pr_peer *, const pr_message *);
+int pr_peer_send_bytes(pr_engine *, pr_peer *, pr_bytes *); /* one more reference is taken */
+/* error: enum pr_error_code, 0 = no ERROR frame. The peer is gone afterwards. */
+void pr_peer_close(pr_engine *, pr_peer *, uint32_t error, const char *text);
+pr_peer *pr_peer_of(const pr_member *); /* an open link to this instance, NULL = none */
+static inline bool pr_peer_full(const pr_engine *e, const pr_peer *p) {
+    return p->sent - p->written >= e->options.high_water;
+}
+
+/* ---- hello.c ---- */
+void pr_hello_send(pr_engine *, pr_peer *);
+int pr_hello_take(pr_engine *, pr_peer **, const pr_hello *); /* *peer becomes NULL when it is closed */
+
+/* ---- heartbeat.c ---- */
+void pr_heartbeat_tick(pr_engine *);
+int pr_heartbeat_take(pr_engine *, pr_peer *, const pr_heartbeat *);
+uint32_t pr_period(const pr_engine *);
+
+/* ---- request.c ---- */
+pr_source *pr_source_of(const pr_copy *, const pr_peer *);
+void pr_source_free(pr_engine *, pr_source *, bool unsubscribe);
+bool pr_source_welcome(const pr_engine *, const pr_source *);
+void pr_request_send(pr_engine *, pr_member *, pr_peer *);
+void pr_request_subscribe(pr_engine *, pr_peer *); /* 3.7.1 */
+void pr_request_consider(pr_engine *, pr_member *, pr_peer *, uint64_t version);
+void pr_request_gap(pr_engine *, pr_member *, pr_peer *, uint64_t version);
+void pr_request_progress(pr_engine *, pr_member *, bool segment);
+void pr_request_clear(pr_engine *, pr_member *);
+void pr_request_elsewhere(pr_engine *, pr_member *);
+void pr_request_timeout(pr_engine *, pr_member *);
+int pr_request_take(pr_engine *, pr_peer *, const pr_request *);
+void pr_nak_take(pr_engine *, pr_peer *, const pr_nak *);
+void pr_nak_send(pr_engine *, pr_peer *, uint64_t inst, uint32_t reason, uint64_t version);
+void pr_unsub_take(pr_engine *, pr_peer *, uint64_t inst);
+void pr_unsub_relays(pr_engine *, pr_member *);
+
+/* ---- pump.c ---- */
+int pr_feed_make(pr_engine *, pr_peer *, pr_copy *, const pr_state *, bool subscribed);
+pr_feed *pr_feed_of(const pr_peer *, const pr_copy *);
+void pr_feed_free(pr_engine *, pr_feed *);
+void pr_copy_wake(pr_engine *, pr_copy *); /* something changed: its feeds may have a frame to send */
+void pr_peer_wake(pr_engine *, pr_peer *);
+void pr_pump_all(pr_engine *);
+void pr_local_changed(pr_engine *);
+void pr_flush(pr_engine *);
+
+/* ---- segment.c ---- */
+int pr_segment_take(pr_engine *, pr_peer *, const pr_segment *);
+int pr_live_take(pr_engine *, pr_peer *, const pr_live *);
+int pr_logdef_take(pr_engine *, pr_peer *, const pr_logdef *);
+int pr_pending_show(pr_engine *); /* 0, or ENOMEM: still waiting */
+void pr_show(pr_engine *, pr_id);
+void pr_hide(pr_engine *, pr_id, uint8_t reason);
+
+/* ---- copy.c ---- */
+int pr_copy_new(pr_engine *, pr_member *); /* fresh, with the floor remembered */
+void pr_copy_detach(pr_engine *, pr_member *, uint8_t reason);
+void pr_copy_free(pr_engine *, pr_copy *);
+bool pr_copy_up(const pr_copy *); /* own, or of a member that is UP */
+void pr_copy_target(pr_engine *, pr_copy *, bool shown);
+bool pr_sweep_slice(pr_engine *); /* false: no memory, try later */
+
+/* ---- member.c ---- */
+pr_member *pr_member_named(const pr_engine *, const char *name);
+pr_member *pr_member_of(const pr_engine *, uint64_t inst);
+/* hops and age as they hold here; direct: told by the instance itself. ENOMEM: nothing was learned. */
+int pr_member_learn(pr_engine *, const pr_record *, uint32_t hops, uint64_t age_ms, bool direct);
+void pr_member_forget(pr_engine *, pr_member *);
+void pr_member_changed(pr_engine *, pr_member *); /* its record is to be told to everybody */
+void pr_member_rehash(pr_engine *, pr_member *);
+void pr_own_rehash(pr_engine *);
+static inline bool pr_member_up(const pr_member *m) { return m->state == PR_UP; }
+static inline bool pr_member_grave(const pr_member *m) { return m->state == PR_PERMDOWN || m->state == PR_LEFT; }
+
+/* ---- liveness.c ---- */
+int pr_member_refresh(pr_engine *, pr_member *);
+int pr_member_evidence(pr_engine *, pr_member *); /* a frame on a link of this very instance */
+void pr_member_link_lost(pr_engine *, pr_member *, bool suspicion);
+void pr_member_refused(pr_engine *, pr_member *);
+void pr_member_heard(pr_engine *, pr_member *, uint64_t inst, uint64_t version);
+void pr_member_maybe(pr_engine *, pr_member *);
+void pr_member_check_complete(pr_engine *, pr_member *);
+void pr_member_timer(pr_engine *, pr_member *);
+uint64_t pr_member_age(const pr_engine *, const pr_member *);
+uint64_t pr_member_silence(const pr_engine *, const pr_member *);
+uint64_t pr_member_patience(const pr_engine *, const pr_member *); /* T_susp */
+
+/* ---- digest.c ---- */
+void pr_record_own(const pr_engine *, pr_record *);
+void pr_record_fill(const pr_engine *, const pr_member *, bool fixed, pr_record *);
+int pr_digest_fill(pr_engine *, pr_peer *, size_t *count); /* into e->records */
+int pr_digest_hello(pr_engine *, pr_peer *, size_t taken, size_t *count);
+int pr_digest_take(pr_engine *, pr_peer *, const pr_records *);
+
+/* ---- identity.c ---- */
+/* A record of the own name. direct: from the instance itself. */
+void pr_identity_heard(pr_engine *, const pr_record *, uint64_t age_ms, bool direct);
+void pr_identity_stop(pr_engine *); /* closes the links of one that yielded */
+
+/* ---- dialling.c ---- */
+void pr_dial_init(pr_engine *, pr_dial *, pr_member *, pr_seed *);
+void pr_dial_start(pr_engine *); /* seeds */
+void pr_dial_member(pr_engine *, pr_member *, bool at_once);
+void pr_dial_drop(pr_engine *, pr_dial *); /* its member is forgotten */
+void pr_dial_fire(pr_engine *, pr_dial *);
+void pr_dial_linked(pr_engine *, pr_peer *); /* HELLO was accepted */
+/* Before HELLO was accepted. error: enum pr_error_code of either side, 0 = none */
+void pr_dial_ended(pr_engine *, uint64_t id, bool refused, uint32_t error);
+void pr_dial_seeds_again(pr_engine *, uint64_t inst, bool young); /* a link to inst ended */
+
+/* ---- synced.c ---- */
+void pr_synced_check(pr_engine *);
+
+#endif

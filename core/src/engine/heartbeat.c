@@ -1,0 +1,142 @@
+/* Heartbeats: sent every period on every link, and what one brings (protocol.md 3.4, 3.7.5, 3.7.6, 3.8.1).
+ *
+ * Happy path: hb rises by one, each link gets its cursor position, the members hash, unlinked instances and a digest.
+ * A link that neither reads nor writes for 10 periods is closed. A link that is full and has a heartbeat under way gets
+ * none. A state hash that differs at the same version: the copy is dropped and fetched anew.
+ */
+#include "engine_state.h"
+
+uint32_t pr_period(const pr_engine *e) {
+    uint64_t members = e->members_up + 1, least = members > 128 ? members * 1000 / 128 : 0;
+    return (uint32_t)(least > e->options.heartbeat_ms ? least : e->options.heartbeat_ms);
+}
+
+static void gather_unlinked(pr_engine *e, size_t *count) {
+    *count = 0;
+    if (pr_engine_room(e, (void **)&e->insts, &e->insts_room, e->members_size + 1, sizeof *e->insts)) return;
+    for (pr_node *n = e->members.next; n != &e->members; n = n->next) {
+        pr_member *m = n->owner;
+        if (!pr_member_grave(m) && !m->observer && !pr_peer_of(m)) e->insts[(*count)++] = m->inst;
+    }
+}
+
+static void fill_cursor(pr_engine *e, pr_peer *peer, pr_heartbeat *heartbeat) {
+    if (!peer->own || !pr_state_complete(&peer->own->cursor.state)) return;
+    heartbeat->has_at = true;
+    heartbeat->at = peer->own->cursor.state.asof;
+    if (e->hb % 10 || !(peer->features & PR_FEATURE_SUM) || heartbeat->at != heartbeat->version) return;
+    heartbeat->has_sum = true;
+    heartbeat->sum = pr_log_sum(e->own.log);
+}
+
+static void send_heartbeat(pr_engine *e, pr_peer *peer, size_t unlinked) {
+    pr_message *message = &e->message;
+    memset(message, 0, sizeof *message);
+    message->type = PR_HEARTBEAT;
+    pr_heartbeat *heartbeat = &message->as.heartbeat;
+    heartbeat->inc = e->inc;
+    heartbeat->hb = e->hb;
+    heartbeat->version = pr_log_version(e->own.log);
+    heartbeat->members = e->members_hash;
+    fill_cursor(e, peer, heartbeat);
+    uint32_t period = pr_period(e);
+    if (period != peer->period_sent) heartbeat->period_ms = period;
+    heartbeat->unlinked = e->insts;
+    heartbeat->unlinked_size = unlinked;
+    size_t count = 0;
+    if (pr_digest_fill(e, peer, &count) == 0) heartbeat->digest = (pr_records){e->records, count};
+    if (pr_peer_send(e, peer, message)) {
+        peer->digest_clock = 0; /* told again */
+        peer->fixed_again = true;
+        return;
+    }
+    peer->period_sent = period;
+    peer->heartbeat_end = peer->sent;
+}
+
+static bool dead(const pr_engine *e, const pr_peer *peer) {
+    uint64_t period = pr_period(e);
+    pr_member *m = pr_member_of(e, peer->inst);
+    if (m && m->period_ms > period && m->period_ms <= PR_PERIOD_MAX_MS) period = m->period_ms;
+    if (e->ticks - peer->read_ticks > 10 * period) return true;
+    return peer->sent > peer->written && e->ticks - peer->progress_ticks > 10 * period;
+}
+
+void pr_heartbeat_tick(pr_engine *e) {
+    pr_timer_set(&e->timers, &e->heartbeat, e->now.mono_ms + pr_period(e));
+    if (e->left || e->yielded) return;
+    e->hb++;
+    size_t unlinked;
+    gather_unlinked(e, &unlinked);
+    for (pr_node *n = e->all_peers.next, *next; n != &e->all_peers; n = next) {
+        pr_peer *peer = n->owner;
+        next = n->next;
+        if (peer->phase != PR_PHASE_OPEN) continue;
+        if (dead(e, peer))
+            pr_peer_close(e, peer, 0, NULL);
+        else if (!pr_peer_full(e, peer) || peer->heartbeat_end <= peer->written)
+            send_heartbeat(e, peer, unlinked);
+    }
+}
+
+/* ---- taking ---- */
+static int learn(pr_engine *e, pr_peer *peer, const pr_heartbeat *heartbeat) {
+    uint64_t age = e->stale_until > e->now.mono_ms ? e->stalled : 0;
+    peer->self.inc = heartbeat->inc;
+    peer->self.hb = heartbeat->hb;
+    if (heartbeat->period_ms) peer->self.period_ms = heartbeat->period_ms;
+    if (strcmp(peer->name, e->name) == 0) {
+        pr_identity_heard(e, &peer->self, age, true);
+        return 0;
+    }
+    return pr_member_learn(e, &peer->self, 0, age, true);
+}
+
+/* A copy that is not what its origin holds at the same version (P11): dropped, and fetched from its floor on. */
+static void check_sum(pr_engine *e, pr_member *m, pr_peer *peer, const pr_heartbeat *heartbeat) {
+    if (!heartbeat->has_sum || !heartbeat->has_at || !m->copy || !pr_log_complete(m->copy->log)) return;
+    if (pr_log_version(m->copy->log) != heartbeat->at || pr_log_sum(m->copy->log) == heartbeat->sum) return;
+    e->stats.protocol_errors++;
+    pr_action_error(e, PRESENCE_EPROTOCOL, "the copy of %s differs from what it holds: fetched anew", m->name);
+    pr_copy_detach(e, m, PRESENCE_REASON_UNKNOWN);
+    if (pr_copy_new(e, m)) {
+        e->memory_failed = true; /* the next frame tries again */
+        return;
+    }
+    pr_copy_target(e, m->copy, true);
+    pr_member_check_complete(e, m);
+    pr_request_send(e, m, peer);
+}
+
+static int note_unlinked(pr_engine *e, pr_peer *peer, const pr_heartbeat *heartbeat) {
+    size_t size = heartbeat->unlinked_size < PR_MEMBERS_MAX ? heartbeat->unlinked_size : PR_MEMBERS_MAX;
+    int rc = pr_engine_room(e, (void **)&peer->unlinked, &peer->unlinked_room, size, sizeof *peer->unlinked);
+    if (rc) return rc;
+    if (size) memcpy(peer->unlinked, heartbeat->unlinked, size * sizeof *peer->unlinked);
+    peer->unlinked_size = size;
+    return 0;
+}
+
+static void compare_members(pr_engine *e, pr_peer *peer, uint32_t members) {
+    if (members == e->members_hash || e->ticks < peer->mismatch_at) return;
+    peer->mismatch_at = e->ticks + PR_FULL_DIGEST_MS;
+    peer->digest_clock = 0;
+    peer->fixed_again = true;
+}
+
+int pr_heartbeat_take(pr_engine *e, pr_peer *peer, const pr_heartbeat *heartbeat) {
+    int rc = learn(e, peer, heartbeat);
+    if (rc || e->yielded) return rc;
+    pr_member *m = pr_member_of(e, peer->inst);
+    if (m && !m->left) {
+        pr_member_heard(e, m, peer->inst, heartbeat->version);
+        if (heartbeat->has_at) pr_request_consider(e, m, peer, heartbeat->at);
+        check_sum(e, m, peer, heartbeat);
+    }
+    rc = note_unlinked(e, peer, heartbeat);
+    if (!rc) rc = pr_digest_take(e, peer, &heartbeat->digest);
+    if (rc || e->yielded) return rc;
+    compare_members(e, peer, heartbeat->members);
+    pr_request_subscribe(e, peer);
+    return 0;
+}

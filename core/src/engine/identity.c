@@ -1,0 +1,66 @@
+/* Our own name: refuting records of dead instances, and yielding to a living twin (protocol.md 3.9.4, 3.9.5).
+ *
+ * A greater pair of our name is refuted: inc rises above it, the log stays the same. If that instance is heard above us
+ * again and its heartbeat advanced after the refute, it lives: this one yields. A record that closes our own instance
+ * makes us yield too.
+ */
+#include "engine_state.h"
+
+static pr_twin *twin_of(pr_engine *e, uint64_t inst) {
+    for (size_t i = 0; i < e->twins_size; i++)
+        if (e->twins[i].inst == inst) return &e->twins[i];
+    if (e->twins_size == PR_TWINS_MAX) { /* the oldest goes */
+        memmove(e->twins, e->twins + 1, (PR_TWINS_MAX - 1) * sizeof *e->twins);
+        e->twins_size--;
+    }
+    pr_twin *twin = &e->twins[e->twins_size++];
+    memset(twin, 0, sizeof *twin);
+    twin->inst = inst;
+    return twin;
+}
+
+static void tell(pr_engine *e, pr_twin *twin, const pr_record *record) {
+    if (twin->told) return;
+    twin->told = true;
+    pr_action_conflict(e, record);
+}
+
+static void yield(pr_engine *e, const pr_record *record) {
+    if (e->yielded) return;
+    e->yielded = e->stopping = e->yield_wanted = true;
+    if (record->addresses_size) memcpy(e->yield_address, record->addresses[0], sizeof e->yield_address);
+}
+
+void pr_identity_heard(pr_engine *e, const pr_record *record, uint64_t age_ms, bool direct) {
+    if (record->inst == e->inst) {
+        if (record->left) yield(e, record); /* somebody closed this log */
+        return;
+    }
+    pr_twin *twin = twin_of(e, record->inst);
+    bool lives = direct || (twin->hb && record->hb > twin->hb && !record->left);
+    if (record->hb > twin->hb) twin->hb = record->hb;
+    bool above = record->inc != e->inc ? record->inc > e->inc : record->inst > e->inst;
+    if (!above || record->inc == UINT64_MAX) {
+        if (lives) tell(e, twin, record);
+        return;
+    }
+    uint64_t since = twin->refuted_at ? e->now.boot_ms - (twin->refuted_at - 1) : 0;
+    if (twin->refuted_at && !record->left && age_ms < since) {
+        tell(e, twin, record);
+        yield(e, record);
+        return;
+    }
+    if (!twin->refuted_at) twin->refuted_at = e->now.boot_ms + 1;
+    e->inc = record->inc + 1;
+    pr_own_rehash(e);
+}
+
+/* Without LEAVE: the name stays with the twin. */
+void pr_identity_stop(pr_engine *e) {
+    e->stopping = false;
+    pr_peer *peer;
+    while ((peer = pr_node_first(&e->all_peers))) {
+        bool twin = peer->phase == PR_PHASE_OPEN && strcmp(peer->name, e->name) == 0;
+        pr_peer_close(e, peer, twin ? PR_ERROR_NAME : 0, "a member of my name lives: I stop");
+    }
+}

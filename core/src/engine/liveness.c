@@ -1,0 +1,207 @@
+/* Life of members: UP, SUSPECT, DOWN, RETURNING, PERMDOWN, LEFT (protocol.md 3.9.2, 6.1, 6.2).
+ *
+ * Happy path: heartbeats advance, directly or through others; the member is UP and its log is shown.
+ * The end of its last link: SUSPECT, DOWN after the grace, at once when all its addresses refuse. Silence over its
+ * patience: DOWN. Both hide its entries, keep them, and end with the next sign of life: the log is RETURNING until it
+ * has caught up with the first version heard. No advance for permdown: PERMDOWN, a grave. LEAVE: LEFT, a grave. An
+ * observer is forgotten at once. After a stall of our own no down decision is taken for one patience.
+ */
+#include "engine_state.h"
+
+uint64_t pr_member_age(const pr_engine *e, const pr_member *m) {
+    int64_t age = (int64_t)e->now.boot_ms - m->heard_boot;
+    return age > 0 ? (uint64_t)age : 0;
+}
+
+uint64_t pr_member_silence(const pr_engine *e, const pr_member *m) {
+    int64_t silence = (int64_t)e->ticks - m->heard_ticks;
+    return silence > 0 ? (uint64_t)silence : 0;
+}
+
+uint64_t pr_member_patience(const pr_engine *e, const pr_member *m) {
+    uint64_t period = m->period_ms ? m->period_ms : 1000;
+    if (period > PR_PERIOD_MAX_MS) period = PR_PERIOD_MAX_MS;
+    uint64_t patience = e->options.suspect_ms ? e->options.suspect_ms : period * 5 / 2;
+    uint64_t hops = pr_peer_of(m) ? 0 : m->hops < 64 ? m->hops : 64;
+    return patience + period * hops;
+}
+
+/* ---- telling ---- */
+void pr_member_check_complete(pr_engine *e, pr_member *m) {
+    bool complete = m->copy && pr_member_up(m) && pr_log_complete(m->copy->log);
+    if (complete == m->complete) return;
+    m->complete = complete;
+    pr_member_changed(e, m);
+}
+
+static void enter(pr_engine *e, pr_member *m, uint8_t state) {
+    if (pr_member_up(m)) e->members_up--;
+    m->state = state;
+    if (state == PR_UP) e->members_up++;
+    if (state != PR_DOWN) m->suspect = false; /* a closed link keeps it down until the next sign of life */
+    pr_member_rehash(e, m);
+    e->synced_check = true;
+}
+
+/* ---- transitions ---- */
+static int rise(pr_engine *e, pr_member *m) {
+    if (!m->copy) {
+        int rc = pr_copy_new(e, m);
+        if (rc) return rc;
+    }
+    enter(e, m, PR_UP);
+    m->has_version = m->synced = false;
+    m->returning = pr_log_size(m->copy->log) > 0;
+    if (!m->returning) pr_copy_target(e, m->copy, true);
+    pr_member_check_complete(e, m);
+    pr_copy_wake(e, m->copy);
+    m->announced = true;
+    pr_action_member(e, m, PRESENCE_MEMBER_UP, "heard");
+    pr_dial_member(e, m, false);
+    return 0;
+}
+
+static void fall(pr_engine *e, pr_member *m, const char *reason) {
+    enter(e, m, PR_DOWN);
+    m->has_version = m->synced = m->returning = false;
+    pr_request_clear(e, m);
+    if (m->copy) {
+        m->copy->hide_reason = PRESENCE_REASON_MEMBER_DOWN;
+        pr_copy_target(e, m->copy, false);
+    }
+    pr_member_check_complete(e, m);
+    pr_action_member(e, m, PRESENCE_MEMBER_DOWN, reason);
+}
+
+static void bury(pr_engine *e, pr_member *m, uint8_t state) {
+    bool left = state == PR_LEFT;
+    uint8_t reason = left ? PRESENCE_REASON_MEMBER_LEFT : PRESENCE_REASON_MEMBER_DOWN;
+    enter(e, m, state);
+    pr_copy_detach(e, m, reason);
+    pr_dial_drop(e, &m->dial);
+    pr_member_check_complete(e, m);
+    if (m->announced)
+        pr_action_member(e, m, left ? PRESENCE_MEMBER_LEFT : PRESENCE_MEMBER_PERMDOWN, left ? "leave" : "silence");
+    m->announced = false;
+}
+
+static bool held(const pr_engine *e) { return e->hold_until > e->now.mono_ms; }
+
+static void arm(pr_engine *e, pr_member *m) {
+    uint64_t wait = PR_NO_TIME;
+    if (pr_member_up(m)) {
+        uint64_t silence = pr_member_silence(e, m), patience = pr_member_patience(e, m);
+        wait = silence <= patience ? patience - silence + 1 : 1;
+        if (m->suspect && m->suspect_until < e->now.mono_ms + wait)
+            wait = m->suspect_until > e->now.mono_ms ? m->suspect_until - e->now.mono_ms : 1;
+        if (held(e) && e->now.mono_ms + wait < e->hold_until) wait = e->hold_until - e->now.mono_ms;
+    }
+    uint64_t limit = (uint64_t)e->options.permdown_ms * (pr_member_grave(m) ? 2 : 1), age = pr_member_age(e, m);
+    uint64_t end = age <= limit ? limit - age + 1 : 1;
+    if (end < wait) wait = end;
+    pr_timer_set(&e->timers, &m->liveness, e->now.mono_ms + wait);
+}
+
+static bool alive(const pr_engine *e, const pr_member *m) {
+    if (held(e) && pr_member_up(m)) return true;
+    if (m->suspect && m->suspect_until <= e->now.mono_ms) return false;
+    return pr_member_silence(e, m) <= pr_member_patience(e, m);
+}
+
+static const char *why_down(const pr_engine *e, const pr_member *m) {
+    return m->suspect && m->suspect_until <= e->now.mono_ms ? "closed" : "silence";
+}
+
+/* Brings the state to what the record says (Node.refresh of the model). */
+int pr_member_refresh(pr_engine *e, pr_member *m) {
+    int rc = 0;
+    if (m->left) {
+        if (m->state != PR_LEFT) bury(e, m, PR_LEFT);
+    } else if (pr_member_age(e, m) > e->options.permdown_ms) {
+        if (m->state != PR_PERMDOWN) bury(e, m, PR_PERMDOWN);
+    } else if (alive(e, m)) {
+        if (!pr_member_up(m) || (!m->copy && m->refused_until <= e->now.mono_ms)) rc = rise(e, m);
+    } else if (pr_member_up(m)) {
+        fall(e, m, why_down(e, m));
+    } else if (pr_member_grave(m)) {
+        enter(e, m, PR_DOWN);
+    }
+    arm(e, m);
+    return rc;
+}
+
+/* The member is gone at once: an observer leaves no grave. */
+static void vanish(pr_engine *e, pr_member *m) {
+    if (!pr_member_grave(m)) pr_action_member(e, m, PRESENCE_MEMBER_DOWN, "closed");
+    pr_member_forget(e, m);
+}
+
+void pr_member_timer(pr_engine *e, pr_member *m) {
+    if (m->observer && !pr_peer_of(m) && !pr_member_up(m)) {
+        pr_member_forget(e, m);
+        return;
+    }
+    if (pr_member_age(e, m) > 2ull * e->options.permdown_ms) {
+        pr_member_forget(e, m);
+        return;
+    }
+    if (pr_member_refresh(e, m)) e->memory_failed = true;
+}
+
+/* A complete frame on a link of this very instance. After a stall, what waited in the kernel proves nothing. */
+int pr_member_evidence(pr_engine *e, pr_member *m) {
+    if (e->stale_until > e->now.mono_ms || m->left || m->state == PR_PERMDOWN) return 0;
+    bool suspect = m->suspect;
+    m->heard_boot = (int64_t)e->now.boot_ms;
+    m->heard_ticks = (int64_t)e->ticks;
+    m->suspect = false;
+    m->hops = 0;
+    if (!pr_member_up(m) || !m->copy) return pr_member_refresh(e, m);
+    if (suspect) pr_action_member(e, m, PRESENCE_MEMBER_UP, "heard");
+    return 0;
+}
+
+void pr_member_link_lost(pr_engine *e, pr_member *m, bool suspicion) {
+    if (m->observer) {
+        vanish(e, m);
+        return;
+    }
+    if (suspicion && pr_member_up(m) && !m->suspect) {
+        m->suspect = true;
+        m->suspect_until = e->now.mono_ms + e->options.grace_ms;
+        pr_action_member(e, m, PRESENCE_MEMBER_SUSPECT, "closed");
+    }
+    arm(e, m);
+    pr_dial_member(e, m, true);
+}
+
+/* All its addresses refuse: the process is dead (6.2). */
+void pr_member_refused(pr_engine *e, pr_member *m) {
+    if (!e->options.trust_refused || !m->suspect || !pr_member_up(m) || !m->own_addresses || held(e)) return;
+    m->suspect_until = e->now.mono_ms;
+    fall(e, m, "refused");
+    arm(e, m);
+}
+
+/* ---- what the log has to reach (3.3, 3.9.2) ---- */
+void pr_member_heard(pr_engine *e, pr_member *m, uint64_t inst, uint64_t version) {
+    if (m->inst != inst || !pr_member_up(m) || !m->copy) return;
+    if (!m->has_version) {
+        m->has_version = true;
+        m->version = version;
+    }
+    pr_member_maybe(e, m);
+}
+
+void pr_member_maybe(pr_engine *e, pr_member *m) {
+    if (!pr_member_up(m) || !m->copy || !m->has_version) return;
+    pr_state state = pr_log_state(m->copy->log);
+    if (state.live || state.asof < m->version) return;
+    if (m->returning) {
+        m->returning = false;
+        pr_copy_target(e, m->copy, true);
+    }
+    if (m->synced) return;
+    m->synced = true;
+    e->synced_check = true;
+}

@@ -1,0 +1,256 @@
+/* Requests: who is asked for a log, and when (protocol.md 3.7.1, 3.7.7, 3.7.8, 3.8.2).
+ *
+ * Happy path: the origin's link is up, one REQ subscribes there, frames come for ever. Without a direct link the first
+ * relay that says it is complete is subscribed, others are remembered as spare.
+ * Failures: NAK, a lost link, a detached log or the timer end the outstanding request; the next HB, digest or gap, or
+ * the spare, is asked again. While one is outstanding, gaps and digests cause none.
+ */
+#include "engine_state.h"
+
+pr_source *pr_source_of(const pr_copy *copy, const pr_peer *peer) {
+    for (pr_node *n = copy->sources.next; n != &copy->sources; n = n->next) {
+        pr_source *source = n->owner;
+        if (source->peer == peer) return source;
+    }
+    return NULL;
+}
+
+static pr_source *source_need(pr_engine *e, pr_copy *copy, pr_peer *peer) {
+    pr_source *source = pr_source_of(copy, peer);
+    if (source) return source;
+    source = pr_new(e->alloc, sizeof *source);
+    if (!source) return NULL;
+    source->copy = copy;
+    source->peer = peer;
+    pr_node_init(&source->by_peer, source);
+    pr_node_init(&source->by_copy, source);
+    pr_node_append(&peer->sources, &source->by_peer);
+    pr_node_append(&copy->sources, &source->by_copy);
+    return source;
+}
+
+static void unsubscribe(pr_engine *e, pr_source *source) {
+    pr_message message;
+    memset(&message, 0, sizeof message);
+    message.type = PR_UNSUB;
+    message.as.unsub = source->copy->inst;
+    source->subscribed = false;
+    pr_peer_send(e, source->peer, &message);
+}
+
+void pr_source_free(pr_engine *e, pr_source *source, bool unsub) {
+    if (unsub && source->subscribed) unsubscribe(e, source);
+    pr_member *m = source->copy->member;
+    if (m && m->asked == source) pr_request_clear(e, m);
+    pr_node_remove(&source->by_peer);
+    pr_node_remove(&source->by_copy);
+    pr_delete(e->alloc, source, sizeof *source);
+}
+
+bool pr_source_welcome(const pr_engine *e, const pr_source *source) {
+    if (!source) return false;
+    const pr_member *m = source->copy->member;
+    return source->subscribed || (m && m->asked == source) || source->welcome_until > e->now.mono_ms;
+}
+
+/* ---- asking ---- */
+static uint64_t request_ms(const pr_member *m) {
+    uint64_t ms = PR_REQUEST_MS;
+    for (uint32_t i = 0; i < m->attempts && ms < 10000; i++) ms *= 2;
+    return ms < 10000 ? ms : 10000;
+}
+
+static void arm(pr_engine *e, pr_member *m) {
+    uint64_t ms = request_ms(m);
+    ms = ms - ms / 4 + pr_engine_random(e, ms / 2 + 1);
+    pr_timer_set(&e->timers, &m->request, e->now.mono_ms + ms);
+}
+
+void pr_request_clear(pr_engine *e, pr_member *m) {
+    if (m->asked && !m->asked->subscribed) m->asked->welcome_until = e->now.mono_ms + 2 * request_ms(m);
+    m->asked = NULL;
+    pr_timer_clear(&e->timers, &m->request);
+}
+
+static bool subscribed_somewhere(const pr_copy *copy) {
+    for (pr_node *n = copy->sources.next; n != &copy->sources; n = n->next)
+        if (((pr_source *)n->owner)->subscribed) return true;
+    return false;
+}
+
+void pr_request_send(pr_engine *e, pr_member *m, pr_peer *peer) {
+    if (!pr_member_up(m) || !m->copy || m->refused_until > e->now.mono_ms) return;
+    pr_source *source = source_need(e, m->copy, peer);
+    if (!source) return;
+    bool subscribe = peer->inst == m->inst || source->subscribed ||
+                     (!pr_peer_of(m) && !subscribed_somewhere(m->copy) && (peer->features & PR_FEATURE_SUBSCRIBE));
+    pr_message message;
+    memset(&message, 0, sizeof message);
+    message.type = PR_REQUEST;
+    message.as.request.inst = m->inst;
+    message.as.request.state = pr_log_state(m->copy->log);
+    message.as.request.subscribe = subscribe;
+    if (pr_peer_send(e, peer, &message)) return;
+    pr_request_clear(e, m);
+    source->subscribed = subscribe;
+    m->asked = source;
+    arm(e, m);
+}
+
+/* One REQ per link for the log of its other end, as soon as that instance holds its name (3.7.1). */
+void pr_request_subscribe(pr_engine *e, pr_peer *peer) {
+    pr_member *m = pr_member_of(e, peer->inst);
+    if (!m || !m->copy || !pr_member_up(m)) return;
+    pr_source *source = pr_source_of(m->copy, peer);
+    if (source && source->subscribed) return;
+    if (peer->claimed == peer->inst && (source = source_need(e, m->copy, peer))) {
+        source->subscribed = true; /* HELLO carried our state */
+        peer->claimed = 0;
+        return;
+    }
+    if (source && source->refused_until > e->now.mono_ms) return;
+    pr_request_send(e, m, peer);
+}
+
+static bool refused(const pr_engine *e, const pr_source *source, uint64_t version) {
+    return source && source->refused_until > e->now.mono_ms && version <= source->refused_version;
+}
+
+/* A link offers the log at this version, complete. */
+void pr_request_consider(pr_engine *e, pr_member *m, pr_peer *peer, uint64_t version) {
+    if (!pr_member_up(m) || !m->copy) return;
+    pr_state state = pr_log_state(m->copy->log);
+    bool origin = peer->inst == m->inst;
+    pr_source *source = pr_source_of(m->copy, peer);
+    if (!origin && !source && !pr_peer_of(m)) source = source_need(e, m->copy, peer);
+    if (source && version > source->version) source->version = version;
+    bool complete = pr_state_complete(&state);
+    bool need = (!complete && version >= state.floor) || (!state.live && version > state.asof);
+    /* a relayed log nobody feeds here is subscribed even while it is current */
+    bool adopt =
+        complete && !need && !origin && !pr_peer_of(m) && version >= state.floor && !subscribed_somewhere(m->copy);
+    if ((!need && !adopt) || m->asked || refused(e, source, version)) return;
+    if (!origin && pr_peer_of(m)) return; /* the direct stream will do it */
+    pr_request_send(e, m, peer);
+}
+
+void pr_request_gap(pr_engine *e, pr_member *m, pr_peer *peer, uint64_t version) {
+    e->stats.gaps++;
+    if (m->asked || !pr_member_up(m) || version < pr_log_state(m->copy->log).floor) return;
+    pr_request_send(e, m, peer);
+}
+
+/* An accepted frame: the answer is coming, or has come. */
+void pr_request_progress(pr_engine *e, pr_member *m, bool segment) {
+    m->attempts = 0;
+    if (!m->asked) return;
+    if (segment && pr_log_complete(m->copy->log))
+        pr_request_clear(e, m);
+    else
+        arm(e, m);
+}
+
+/* Another source at once: the origin, else the highest version heard, except those that refused. */
+void pr_request_elsewhere(pr_engine *e, pr_member *m) {
+    if (!m->copy || !pr_member_up(m) || m->asked) return;
+    pr_source *best = NULL;
+    pr_state state = pr_log_state(m->copy->log);
+    for (pr_node *n = m->copy->sources.next; n != &m->copy->sources; n = n->next) {
+        pr_source *source = n->owner;
+        if (source->refused_until > e->now.mono_ms || source->peer->inst == m->inst) continue;
+        if (source->version >= state.floor && source->version && (!best || source->version > best->version))
+            best = source;
+    }
+    pr_peer *direct = pr_peer_of(m);
+    if (direct) {
+        pr_source *source = pr_source_of(m->copy, direct);
+        if (!source || source->refused_until <= e->now.mono_ms) {
+            if (!source || !source->subscribed || !pr_log_complete(m->copy->log)) pr_request_send(e, m, direct);
+            return;
+        }
+    }
+    if (best) pr_request_send(e, m, best->peer);
+}
+
+void pr_request_timeout(pr_engine *e, pr_member *m) {
+    if (m->attempts < 16 && m->copy && !pr_log_complete(m->copy->log)) m->attempts++;
+    pr_request_clear(e, m);
+}
+
+/* The direct link is up and the log complete: no relay is needed (3.8.2). */
+void pr_unsub_relays(pr_engine *e, pr_member *m) {
+    pr_peer *direct = pr_peer_of(m);
+    if (!direct || !pr_log_complete(m->copy->log)) return;
+    pr_source *own = pr_source_of(m->copy, direct);
+    if (!own || !own->subscribed) return;
+    for (pr_node *n = m->copy->sources.next; n != &m->copy->sources; n = n->next) {
+        pr_source *source = n->owner;
+        if (!source->subscribed || source->peer->inst == m->inst) continue;
+        unsubscribe(e, source);
+        source->welcome_until = e->now.mono_ms + 2 * PR_REQUEST_MS;
+    }
+}
+
+/* ---- being asked ---- */
+void pr_nak_send(pr_engine *e, pr_peer *peer, uint64_t inst, uint32_t reason, uint64_t version) {
+    pr_message message;
+    memset(&message, 0, sizeof message);
+    message.type = PR_NAK;
+    message.as.nak.inst = inst;
+    message.as.nak.reason = reason;
+    message.as.nak.version = version;
+    pr_peer_send(e, peer, &message);
+}
+
+static uint32_t refusal(const pr_copy *copy, const pr_state *state, uint64_t *version) {
+    if (!pr_copy_up(copy)) return PR_NAK_NOT_UP;
+    if (!pr_log_complete(copy->log)) return PR_NAK_NOT_COMPLETE;
+    *version = pr_log_version(copy->log);
+    return pr_log_can_serve(copy->log, state) ? 0 : PR_NAK_BEHIND;
+}
+
+int pr_request_take(pr_engine *e, pr_peer *peer, const pr_request *request) {
+    pr_member *m = request->inst == e->inst ? NULL : pr_member_of(e, request->inst);
+    pr_copy *copy = request->inst == e->inst ? &e->own : m ? m->copy : NULL;
+    uint64_t version = 0;
+    uint32_t reason = PR_NAK_GONE;
+    pr_feed *old = copy ? pr_feed_of(peer, copy) : NULL;
+    if (copy && !(m && m->observer)) reason = refusal(copy, &request->state, &version);
+    if (!reason && !old && peer->feeds_size >= 4 * (e->members_size + 1)) reason = PR_NAK_LIMIT;
+    if (reason) {
+        if (old) pr_feed_free(e, old);
+        pr_nak_send(e, peer, request->inst, reason, version);
+        return 0;
+    }
+    if (m) {
+        int rc = pr_log_keep_removals(copy->log);
+        if (rc) return rc;
+    }
+    return pr_feed_make(e, peer, copy, &request->state, request->subscribe || !m);
+}
+
+void pr_nak_take(pr_engine *e, pr_peer *peer, const pr_nak *nak) {
+    pr_member *m = pr_member_of(e, nak->inst);
+    if (nak->reason == PR_NAK_LIMIT) { /* the peer refuses what we send, or what we ask */
+        pr_copy *copy = nak->inst == e->inst ? &e->own : m ? m->copy : NULL;
+        pr_feed *feed = copy ? pr_feed_of(peer, copy) : NULL;
+        if (feed) pr_feed_free(e, feed);
+    }
+    if (!m || !m->copy) return;
+    pr_source *source = pr_source_of(m->copy, peer);
+    if (!source) return;
+    bool needed = source->subscribed || m->asked == source;
+    source->subscribed = false;
+    source->welcome_until = e->now.mono_ms + 2 * PR_REQUEST_MS;
+    source->refused_until = e->now.mono_ms + PR_REQUEST_MS;
+    source->refused_version = source->version;
+    if (m->asked == source) pr_request_clear(e, m);
+    if (needed) pr_request_elsewhere(e, m);
+}
+
+void pr_unsub_take(pr_engine *e, pr_peer *peer, uint64_t inst) {
+    pr_member *m = pr_member_of(e, inst);
+    pr_copy *copy = inst == e->inst ? &e->own : m ? m->copy : NULL;
+    pr_feed *feed = copy ? pr_feed_of(peer, copy) : NULL;
+    if (feed) pr_feed_free(e, feed);
+}
