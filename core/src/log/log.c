@@ -16,17 +16,18 @@ int pr_log_new(const pr_alloc *alloc, pr_store *store, const pr_log_options *opt
                bool own, uint64_t floor, pr_log **out) {
     pr_log *log = pr_new(alloc, sizeof *log);
     if (log == NULL) return PRESENCE_ENOMEM;
-    log->alloc = alloc;
+    log->memory = *alloc;
+    log->alloc = &log->memory;
     log->store = store;
     log->options = *options;
     log->index = index;
     log->inst = inst;
     log->own = own;
     log->state.floor = own ? 0 : floor;
-    pr_index_init(&log->births, alloc);
-    pr_index_init(&log->moves, alloc);
-    pr_ring_init(&log->ring, alloc);
-    pr_stops_init(&log->stops, alloc, options->stops_max);
+    pr_index_init(&log->births, log->alloc);
+    pr_index_init(&log->moves, log->alloc);
+    pr_ring_init(&log->ring, log->alloc);
+    pr_stops_init(&log->stops, log->alloc, options->stops_max);
     *out = log;
     return 0;
 }
@@ -40,7 +41,8 @@ void pr_log_free(pr_log *log) {
     pr_ring_free(&log->ring);
     pr_index_free(&log->moves);
     pr_index_free(&log->births);
-    pr_delete(log->alloc, log, sizeof *log);
+    pr_alloc memory = log->memory;
+    pr_delete(&memory, log, sizeof *log);
 }
 
 int pr_scratch_reserve(pr_log *log, pr_scratch *s, size_t bytes) {

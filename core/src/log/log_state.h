@@ -20,7 +20,8 @@ typedef struct pr_topic_seen {
 } pr_topic_seen;
 
 struct pr_log {
-    const pr_alloc *alloc;
+    pr_alloc memory;
+    const pr_alloc *alloc; /* = &memory */
     pr_store *store;
     pr_log_options options;
     uint64_t inst;
