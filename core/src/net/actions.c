@@ -8,19 +8,19 @@ static void act(pr_net *net, pr_action *action) {
     pr_conn *conn;
     switch (action->kind) {
     case PR_ACTION_SEND:
-        conn = pr_conn_find(net, action->as.send.link);
-        if (conn && conn->state == PR_CONN_OPEN && pr_conn_send(conn, action->as.send.bytes)) break;
+        conn = pr_net_conn_find(net, action->as.send.link);
+        if (conn && conn->state == PR_CONN_OPEN && pr_net_conn_send(conn, action->as.send.bytes)) break;
         action->kind = ORPHAN;
         net->orphans++;
         break;
     case PR_ACTION_DIAL:
         if (net->closing) break;
         atomic_fetch_add_explicit(&net->dials, 1, memory_order_relaxed);
-        pr_dial_start(net, action);
+        pr_net_dial_start(net, action);
         break;
     case PR_ACTION_CLOSE:
-        conn = pr_conn_find(net, action->as.close.link);
-        if (conn && conn->state == PR_CONN_OPEN) pr_conn_linger(conn, PR_LINGER_MS);
+        conn = pr_net_conn_find(net, action->as.close.link);
+        if (conn && conn->state == PR_CONN_OPEN) pr_net_conn_linger(conn, PR_LINGER_MS);
         break;
     default: break;
     }

@@ -17,15 +17,15 @@
 static void connect_next(pr_conn *);
 static void resolve_next(pr_net *);
 
-void pr_dial_fail(pr_conn *conn, int end) {
+void pr_net_dial_fail(pr_conn *conn, int end) {
     if (conn->state == PR_CONN_CLOSED) return;
     atomic_fetch_add_explicit(&conn->net->dial_failures, 1, memory_order_relaxed);
     conn->notice.dial_end = end;
-    pr_conn_notice(conn);
-    pr_conn_end(conn, 0);
+    pr_net_conn_notice(conn);
+    pr_net_conn_end(conn, 0);
 }
 
-static void on_timeout(uv_timer_t *timer) { pr_dial_fail(timer->data, PR_DIAL_TIMEOUT); }
+static void on_timeout(uv_timer_t *timer) { pr_net_dial_fail(timer->data, PR_DIAL_TIMEOUT); }
 
 static int end_of(int status) {
     if (status == UV_ECONNREFUSED || status == UV_ECONNRESET) return PR_DIAL_REFUSED;
@@ -51,7 +51,7 @@ static void on_reopened(uv_handle_t *handle) {
         connect_next(conn);
         return;
     }
-    pr_conn_free_if_done(conn);
+    pr_net_conn_free_if_done(conn);
     pr_net_finish_if_idle(net);
 }
 
@@ -59,27 +59,27 @@ static void on_connect(uv_connect_t *connect, int status) {
     pr_conn *conn = connect->data;
     if (conn->state != PR_CONN_CONNECTING) return;
     if (status == 0 && !connected_to_itself(conn)) {
-        pr_conn_open(conn);
+        pr_net_conn_open(conn);
         return;
     }
     conn->last_end = status == 0 ? PR_DIAL_REFUSED : end_of(status);
     if (conn->addresses_at < conn->addresses_size) {
         uv_close((uv_handle_t *)&conn->tcp, on_reopened);
     } else {
-        pr_dial_fail(conn, conn->last_end);
+        pr_net_dial_fail(conn, conn->last_end);
     }
 }
 
 static void connect_next(pr_conn *conn) {
     conn->state = PR_CONN_CONNECTING;
     conn->connect.data = conn;
-    if (pr_conn_tcp(conn) != 0) {
-        pr_dial_fail(conn, PR_DIAL_UNREACHABLE);
+    if (pr_net_conn_tcp(conn) != 0) {
+        pr_net_dial_fail(conn, PR_DIAL_UNREACHABLE);
         return;
     }
     const struct sockaddr *address = (const struct sockaddr *)&conn->addresses[conn->addresses_at++];
     int failed = uv_tcp_connect(&conn->connect, &conn->tcp, address, on_connect);
-    if (failed) pr_dial_fail(conn, end_of(failed));
+    if (failed) pr_net_dial_fail(conn, end_of(failed));
 }
 
 static void refuse_remote(pr_conn *conn) {
@@ -87,7 +87,7 @@ static void refuse_remote(pr_conn *conn) {
     snprintf(line, sizeof line, "dial.unsupported host=%s reason=\"beyond loopback, and no security is configured\"",
              conn->host);
     conn->net->hooks.log(conn->net->hooks.owner, PRESENCE_LOG_WARNING, line);
-    pr_dial_fail(conn, PR_DIAL_UNREACHABLE);
+    pr_net_dial_fail(conn, PR_DIAL_UNREACHABLE);
 }
 
 /* ---- names ---- */
@@ -109,7 +109,7 @@ static void take_resolved(pr_conn *conn, const struct addrinfo *list) {
     } else if (any) {
         refuse_remote(conn);
     } else {
-        pr_dial_fail(conn, PR_DIAL_UNRESOLVED);
+        pr_net_dial_fail(conn, PR_DIAL_UNRESOLVED);
     }
 }
 
@@ -119,7 +119,7 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
     net->resolve_running = false;
     net->resolving = NULL;
     if (conn && status != 0) {
-        pr_dial_fail(conn, PR_DIAL_UNRESOLVED);
+        pr_net_dial_fail(conn, PR_DIAL_UNRESOLVED);
     } else if (conn) {
         take_resolved(conn, list);
     }
@@ -137,7 +137,7 @@ static void resolve_next(pr_net *net) {
         net->resolve_first = first->next_resolve;
         net->resolve.data = net;
         if (uv_getaddrinfo(&net->loop, &net->resolve, on_resolved, first->host, NULL, &hints) != 0) {
-            pr_dial_fail(first, PR_DIAL_UNRESOLVED);
+            pr_net_dial_fail(first, PR_DIAL_UNRESOLVED);
             continue;
         }
         net->resolve_running = true;
@@ -145,7 +145,7 @@ static void resolve_next(pr_net *net) {
     }
 }
 
-void pr_dial_forget(pr_conn *conn) {
+void pr_net_dial_forget(pr_conn *conn) {
     pr_conn **at = &conn->net->resolve_first;
     while (*at && *at != conn) at = &(*at)->next_resolve;
     if (*at) *at = conn->next_resolve;
@@ -161,11 +161,11 @@ static void queue_resolve(pr_conn *conn) {
     resolve_next(conn->net);
 }
 
-void pr_dial_start(pr_net *net, const pr_action *action) {
+void pr_net_dial_start(pr_net *net, const pr_action *action) {
     pr_address address;
     const char *why;
     socklen_t size;
-    pr_conn *conn = pr_conn_new(net);
+    pr_conn *conn = pr_net_conn_new(net);
     if (!conn) {
         net->unmade[net->unmade_size++] = action->as.dial.id;
         return;
@@ -174,7 +174,7 @@ void pr_dial_start(pr_net *net, const pr_action *action) {
     conn->dial = action->as.dial.id;
     conn->timeout_ms = action->as.dial.timeout_ms;
     if (pr_address_parse(action->as.dial.address, &address, &why) != 0 || address.port_low == 0) {
-        pr_dial_fail(conn, PR_DIAL_UNRESOLVED);
+        pr_net_dial_fail(conn, PR_DIAL_UNRESOLVED);
         return;
     }
     memcpy(conn->host, address.host, sizeof conn->host);

@@ -17,7 +17,7 @@
 #define PR_RESOLVED_MAX  4
 #define PR_UNMADE_MAX    32
 
-enum pr_conn_state {
+enum pr_net_conn_state {
     PR_CONN_RESOLVING = 1, /* waits for the resolver */
     PR_CONN_CONNECTING,
     PR_CONN_OPEN,
@@ -117,25 +117,25 @@ void pr_net_run_batch(pr_net *);
 void pr_net_release_orphans(pr_net *); /* locked */
 
 /* links.c */
-pr_conn *pr_conn_new(pr_net *); /* NULL: no memory */
-pr_conn *pr_conn_find(pr_net *, pr_link);
-int pr_conn_tcp(pr_conn *);                        /* makes its socket handle */
-void pr_conn_open(pr_conn *);                      /* connected: tells the engine, reads */
-void pr_conn_end(pr_conn *, int down);             /* lost: down = enum pr_link_end, 0 = the engine knows */
-void pr_conn_linger(pr_conn *, uint32_t limit_ms); /* closes after what was sent is written */
-void pr_conn_notice(pr_conn *);                    /* puts it on the list */
-void pr_conn_tell(pr_net *, pr_time);              /* locked: tells all notices to the engine */
-bool pr_conn_send(pr_conn *, pr_bytes *); /* takes the reference; false: no memory, it does not, the link ended */
-void pr_conn_free_if_done(pr_conn *);
+pr_conn *pr_net_conn_new(pr_net *); /* NULL: no memory */
+pr_conn *pr_net_conn_find(pr_net *, pr_link);
+int pr_net_conn_tcp(pr_conn *);                        /* makes its socket handle */
+void pr_net_conn_open(pr_conn *);                      /* connected: tells the engine, reads */
+void pr_net_conn_end(pr_conn *, int down);             /* lost: down = enum pr_link_end, 0 = the engine knows */
+void pr_net_conn_linger(pr_conn *, uint32_t limit_ms); /* closes after what was sent is written */
+void pr_net_conn_notice(pr_conn *);                    /* puts it on the list */
+void pr_net_conn_tell(pr_net *, pr_time);              /* locked: tells all notices to the engine */
+bool pr_net_conn_send(pr_conn *, pr_bytes *); /* takes the reference; false: no memory, it does not, the link ended */
+void pr_net_conn_free_if_done(pr_conn *);
 
 /* dial.c */
-void pr_dial_start(pr_net *, const pr_action *);
-void pr_dial_fail(pr_conn *, int end); /* enum pr_dial_end */
-void pr_dial_forget(pr_conn *);        /* no longer waits for the resolver */
+void pr_net_dial_start(pr_net *, const pr_action *);
+void pr_net_dial_fail(pr_conn *, int end); /* enum pr_dial_end */
+void pr_net_dial_forget(pr_conn *);        /* no longer waits for the resolver */
 
 /* listen.c */
-int pr_listen_bind(pr_net *, const char *text, const char **why);
-int pr_listen_start(pr_net *);
-void pr_listen_close(pr_net *);
+int pr_net_listen_bind(pr_net *, const char *text, const char **why);
+int pr_net_listen_start(pr_net *);
+void pr_net_listen_close(pr_net *);
 
 #endif

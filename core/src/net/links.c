@@ -18,7 +18,7 @@
 static void on_read(uv_stream_t *, ssize_t, const uv_buf_t *);
 static void write_next(pr_conn *);
 
-pr_conn *pr_conn_find(pr_net *net, pr_link id) {
+pr_conn *pr_net_conn_find(pr_net *net, pr_link id) {
     uint32_t index = (uint32_t)(id & 0xffffffffu), generation = (uint32_t)(id >> 32);
     if (index == 0 || index > net->slots_room) return NULL;
     pr_slot *slot = &net->slots[index - 1];
@@ -44,7 +44,7 @@ static bool slot_room(pr_net *net, uint32_t *out) {
     return true;
 }
 
-pr_conn *pr_conn_new(pr_net *net) {
+pr_conn *pr_net_conn_new(pr_net *net) {
     uint32_t slot;
     pr_conn *conn = pr_new(net->alloc, sizeof *conn);
     if (!conn) return NULL;
@@ -63,7 +63,7 @@ pr_conn *pr_conn_new(pr_net *net) {
     return conn;
 }
 
-int pr_conn_tcp(pr_conn *conn) {
+int pr_net_conn_tcp(pr_conn *conn) {
     if (uv_tcp_init(&conn->net->loop, &conn->tcp) != 0) return -1;
     conn->tcp.data = conn;
     conn->started = true;
@@ -71,7 +71,7 @@ int pr_conn_tcp(pr_conn *conn) {
     return 0;
 }
 
-void pr_conn_notice(pr_conn *conn) {
+void pr_net_conn_notice(pr_conn *conn) {
     if (conn->notice.listed) return;
     conn->notice.listed = true;
     conn->next_notice = conn->net->notices;
@@ -91,7 +91,7 @@ static void tell(pr_conn *conn, pr_time now) {
     while (conn->first < until) pr_bytes_release(conn->out[conn->first++]);
 }
 
-void pr_conn_tell(pr_net *net, pr_time now) {
+void pr_net_conn_tell(pr_net *net, pr_time now) {
     while (net->unmade_size > 0) {
         pr_engine_dial_failed(net->engine, net->unmade[--net->unmade_size], PR_DIAL_UNREACHABLE, now);
     }
@@ -99,15 +99,15 @@ void pr_conn_tell(pr_net *net, pr_time now) {
         pr_conn *conn = net->notices;
         net->notices = conn->next_notice;
         tell(conn, now);
-        pr_conn_free_if_done(conn);
+        pr_net_conn_free_if_done(conn);
     }
 }
 
-void pr_conn_free_if_done(pr_conn *conn) {
+void pr_net_conn_free_if_done(pr_conn *conn) {
     pr_net *net = conn->net;
     if (conn->handles > 0 || conn->notice.listed) return;
     if (conn->first < conn->out_size) {
-        pr_conn_notice(conn); /* bytes to release under the lock */
+        pr_net_conn_notice(conn); /* bytes to release under the lock */
         return;
     }
     net->slots[conn->slot].conn = NULL;
@@ -136,16 +136,16 @@ static void tune(pr_conn *conn) {
 #endif
 }
 
-void pr_conn_open(pr_conn *conn) {
+void pr_net_conn_open(pr_conn *conn) {
     pr_net *net = conn->net;
     uv_timer_stop(&conn->timer);
     conn->state = PR_CONN_OPEN;
     conn->id = ((uint64_t)++net->slots[conn->slot].generation << 32) | (conn->slot + 1u);
     conn->notice.up = true;
-    pr_conn_notice(conn);
+    pr_net_conn_notice(conn);
     atomic_fetch_add_explicit(&net->links, 1, memory_order_relaxed);
     tune(conn);
-    if (uv_read_start((uv_stream_t *)&conn->tcp, on_alloc, on_read) != 0) pr_conn_end(conn, PR_END_RESET);
+    if (uv_read_start((uv_stream_t *)&conn->tcp, on_alloc, on_read) != 0) pr_net_conn_end(conn, PR_END_RESET);
 }
 
 /* ---- closing ---- */
@@ -153,28 +153,28 @@ static void on_closed(uv_handle_t *handle) {
     pr_conn *conn = handle->data;
     conn->handles--;
     pr_net *net = conn->net;
-    pr_conn_free_if_done(conn);
+    pr_net_conn_free_if_done(conn);
     pr_net_finish_if_idle(net);
 }
 
-void pr_conn_end(pr_conn *conn, int down) {
+void pr_net_conn_end(pr_conn *conn, int down) {
     if (conn->state == PR_CONN_CLOSED) return;
     if (conn->id) atomic_fetch_sub_explicit(&conn->net->links, 1, memory_order_relaxed);
     if (down && conn->state == PR_CONN_OPEN) {
         conn->notice.down = down;
-        pr_conn_notice(conn);
+        pr_net_conn_notice(conn);
     }
-    if (conn->state == PR_CONN_RESOLVING) pr_dial_forget(conn);
+    if (conn->state == PR_CONN_RESOLVING) pr_net_dial_forget(conn);
     conn->state = PR_CONN_CLOSED;
     uv_close((uv_handle_t *)&conn->timer, on_closed);
     if (conn->started && !uv_is_closing((uv_handle_t *)&conn->tcp)) uv_close((uv_handle_t *)&conn->tcp, on_closed);
 }
 
-static void on_linger_over(uv_timer_t *timer) { pr_conn_end(timer->data, 0); }
+static void on_linger_over(uv_timer_t *timer) { pr_net_conn_end(timer->data, 0); }
 
 static void on_shut(uv_shutdown_t *shutdown, int status) {
     pr_conn *conn = shutdown->data;
-    if (status != 0 && conn->state == PR_CONN_CLOSING) pr_conn_end(conn, 0);
+    if (status != 0 && conn->state == PR_CONN_CLOSING) pr_net_conn_end(conn, 0);
 }
 
 /* Our half is shut and the peer's end awaited: closing with its bytes unread would reset the connection and could
@@ -183,10 +183,10 @@ static void shut_when_written(pr_conn *conn) {
     if (conn->state != PR_CONN_CLOSING || conn->writing || conn->sent < conn->out_size || conn->shut) return;
     conn->shut = true;
     conn->shutdown.data = conn;
-    if (uv_shutdown(&conn->shutdown, (uv_stream_t *)&conn->tcp, on_shut) != 0) pr_conn_end(conn, 0);
+    if (uv_shutdown(&conn->shutdown, (uv_stream_t *)&conn->tcp, on_shut) != 0) pr_net_conn_end(conn, 0);
 }
 
-void pr_conn_linger(pr_conn *conn, uint32_t limit_ms) {
+void pr_net_conn_linger(pr_conn *conn, uint32_t limit_ms) {
     if (conn->state != PR_CONN_OPEN && conn->state != PR_CONN_CLOSING) return;
     conn->state = PR_CONN_CLOSING;
     uv_timer_start(&conn->timer, on_linger_over, limit_ms, 0);
@@ -219,7 +219,7 @@ static size_t feed(pr_conn *conn, const uint8_t *data, size_t size) {
         size_t consumed = 0;
         pr_time now = pr_clock_now();
         pr_net_begin(net);
-        pr_conn_tell(net, now);
+        pr_net_conn_tell(net, now);
         more = pr_engine_bytes(net->engine, conn->id, data + taken, size - taken, &consumed, now);
         pr_net_end(net);
         taken += consumed;
@@ -252,7 +252,7 @@ static void take(pr_conn *conn, const uint8_t *data, size_t size) {
         pr_buffer_append(&conn->rest, data, size);
         if (!conn->rest.failed) feed_rest(conn);
     }
-    if (conn->rest.failed && conn->state == PR_CONN_OPEN) pr_conn_end(conn, PR_END_RESET);
+    if (conn->rest.failed && conn->state == PR_CONN_OPEN) pr_net_conn_end(conn, PR_END_RESET);
 }
 
 static int end_of(ssize_t error) {
@@ -264,7 +264,7 @@ static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *from) {
     pr_conn *conn = stream->data;
     if (size == 0) return;
     if (size < 0) {
-        pr_conn_end(conn, end_of(size));
+        pr_net_conn_end(conn, end_of(size));
         return;
     }
     atomic_fetch_add_explicit(&conn->net->bytes_in, (uint64_t)size, memory_order_relaxed);
@@ -287,9 +287,9 @@ static bool out_reserve(pr_conn *conn) {
     return true;
 }
 
-bool pr_conn_send(pr_conn *conn, pr_bytes *bytes) {
+bool pr_net_conn_send(pr_conn *conn, pr_bytes *bytes) {
     if (!out_reserve(conn)) {
-        pr_conn_end(conn, PR_END_RESET); /* nothing may be left out of a stream */
+        pr_net_conn_end(conn, PR_END_RESET); /* nothing may be left out of a stream */
         return false;
     }
     conn->out[conn->out_size++] = bytes;
@@ -302,14 +302,14 @@ static void on_written(uv_write_t *write, int status) {
     size_t size = 0;
     conn->writing = false;
     if (status != 0) {
-        pr_conn_end(conn, status == UV_ETIMEDOUT ? PR_END_TIMEOUT : PR_END_RESET);
+        pr_net_conn_end(conn, status == UV_ETIMEDOUT ? PR_END_TIMEOUT : PR_END_RESET);
         return;
     }
     for (size_t i = 0; i < conn->flying; i++) size += conn->out[conn->sent + i]->size;
     conn->sent += conn->flying;
     conn->flying = 0;
     conn->notice.written += size;
-    pr_conn_notice(conn);
+    pr_net_conn_notice(conn);
     atomic_fetch_add_explicit(&conn->net->bytes_out, size, memory_order_relaxed);
     if (conn->state == PR_CONN_CLOSED) return;
     write_next(conn);
@@ -330,5 +330,5 @@ static void write_next(pr_conn *conn) {
     conn->write.data = conn;
     if (uv_write(&conn->write, (uv_stream_t *)&conn->tcp, buffers, (unsigned)count, on_written) == 0) return;
     conn->writing = false;
-    pr_conn_end(conn, PR_END_RESET);
+    pr_net_conn_end(conn, PR_END_RESET);
 }

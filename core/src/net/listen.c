@@ -53,7 +53,7 @@ static int bind_first_free(pr_net *net, const pr_address *address, const char **
     return PRESENCE_EADDRESS;
 }
 
-int pr_listen_bind(pr_net *net, const char *text, const char **why) {
+int pr_net_listen_bind(pr_net *net, const char *text, const char **why) {
     pr_address address;
     struct sockaddr_storage bound;
     socklen_t size = sizeof bound;
@@ -85,17 +85,17 @@ static void pause_accepting(pr_net *net, int failed) {
 }
 
 static void adopt(pr_net *net, int fd) {
-    pr_conn *conn = pr_conn_new(net);
+    pr_conn *conn = pr_net_conn_new(net);
     if (!conn) {
         close(fd);
         return;
     }
-    if (pr_conn_tcp(conn) != 0 || uv_tcp_open(&conn->tcp, fd) != 0) {
+    if (pr_net_conn_tcp(conn) != 0 || uv_tcp_open(&conn->tcp, fd) != 0) {
         close(fd);
-        pr_conn_end(conn, 0);
+        pr_net_conn_end(conn, 0);
         return;
     }
-    pr_conn_open(conn);
+    pr_net_conn_open(conn);
 }
 
 static bool peer_is_gone(int failed) {
@@ -123,7 +123,7 @@ static void on_acceptable(uv_poll_t *poll, int status, int events) {
     }
 }
 
-int pr_listen_start(pr_net *net) {
+int pr_net_listen_start(pr_net *net) {
     if (uv_poll_init(&net->loop, &net->accept_poll, net->listen_fd) != 0) return -1;
     uv_timer_init(&net->loop, &net->accept_timer);
     net->accept_poll.data = net->accept_timer.data = net;
@@ -139,7 +139,7 @@ static void on_poll_closed(uv_handle_t *handle) {
     pr_net_finish_if_idle(net);
 }
 
-void pr_listen_close(pr_net *net) {
+void pr_net_listen_close(pr_net *net) {
     if (net->listen_fd < 0) return;
     if (!net->accepting) {
         close(net->listen_fd);

@@ -53,14 +53,14 @@ void pr_net_end(pr_net *net) {
 
 static void stop_all(pr_net *net) {
     net->closing = true;
-    pr_listen_close(net);
+    pr_net_listen_close(net);
     for (size_t i = 0; i < net->slots_room; i++) {
         pr_conn *conn = net->slots[i].conn;
         if (!conn) continue;
         if (conn->state == PR_CONN_OPEN || conn->state == PR_CONN_CLOSING) {
-            pr_conn_linger(conn, net->linger_ms);
+            pr_net_conn_linger(conn, net->linger_ms);
         } else {
-            pr_conn_end(conn, 0);
+            pr_net_conn_end(conn, 0);
         }
     }
     if (net->resolve_running) uv_cancel((uv_req_t *)&net->resolve);
@@ -102,7 +102,7 @@ static void on_check(uv_check_t *check) {
     if (has_work(net, now.mono_ms)) {
         net->pull = false;
         pr_net_begin(net);
-        pr_conn_tell(net, now);
+        pr_net_conn_tell(net, now);
         if (net->deadline <= now.mono_ms) pr_engine_tick(net->engine, now);
         pr_net_end(net);
     }
@@ -147,7 +147,7 @@ int pr_net_new(const pr_alloc *alloc, const pr_net_hooks *hooks, const char *lis
     net->armed = net->deadline = UINT64_MAX;
     int failed = loop_init(net);
     if (failed) *why = "the event loop could not be made (descriptors?)";
-    if (!failed && *listen) failed = pr_listen_bind(net, listen, why);
+    if (!failed && *listen) failed = pr_net_listen_bind(net, listen, why);
     if (failed) {
         pr_net_free(net);
         return failed;
@@ -180,7 +180,7 @@ static int start_thread(pr_net *net) {
 
 int pr_net_start(pr_net *net, pr_engine *engine) {
     net->engine = engine;
-    if (net->listen_fd >= 0 && pr_listen_start(net) != 0) return PRESENCE_EINTERNAL;
+    if (net->listen_fd >= 0 && pr_net_listen_start(net) != 0) return PRESENCE_EINTERNAL;
     int failed = start_thread(net);
     net->started = failed == 0;
     return failed;
@@ -211,7 +211,7 @@ static void release_posts(pr_action *actions, size_t from, size_t size) {
 static void close_loop(pr_net *net) {
     uv_handle_t *own[] = {(uv_handle_t *)&net->async, (uv_handle_t *)&net->timer, (uv_handle_t *)&net->idle,
                           (uv_handle_t *)&net->prepare, (uv_handle_t *)&net->check};
-    pr_listen_close(net);
+    pr_net_listen_close(net);
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) uv_close(own[i], NULL);
     uv_run(&net->loop, UV_RUN_DEFAULT);
     uv_loop_close(&net->loop);

@@ -1,0 +1,45 @@
+/* The presence command: parts of one program on the public header alone. */
+#ifndef CLI_H
+#define CLI_H
+
+#include <presence.h>
+#include <stdbool.h>
+
+enum cli_exit { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_NOT_REACHED = 3 };
+
+/* ---- cli_arguments.c ---- */
+typedef struct cli_arguments {
+    presence_config *config;
+    int timeout_ms;
+    bool all, listens, done; /* done: --help or --version was answered */
+    int count;               /* command and its operands */
+    char **words;
+} cli_arguments;
+int cli_arguments_parse(cli_arguments *, int argc, char **argv); /* CLI_OK, or the exit code with a text on stderr */
+
+/* ---- cli_session.c: one tracker, its events, signals and the state of stdout, in one poll loop ---- */
+typedef struct cli_session {
+    presence_tracker *tracker;
+    presence_event_fn on_event; /* of the command, for every event but SYNCED and STOPPED; may be NULL */
+    void *user;
+    int wake_fd, signal_fd;
+    int synced; /* 0 not yet, 1 synced, 2 alone */
+    int stop_code;
+    bool stopped, interrupted, output_closed;
+} cli_session;
+int cli_session_open(cli_session *, const cli_arguments *); /* CLI_OK or the exit code */
+int cli_session_sync(cli_session *, const cli_arguments *); /* waits for the first sync: CLI_OK, CLI_NOT_REACHED */
+bool cli_session_turn(cli_session *, int timeout_ms);       /* waits, delivers; false: it is time to end */
+int cli_session_run(cli_session *);                         /* turns until it is time to end: the exit code */
+void cli_session_close(cli_session *);
+
+/* ---- cli_lines.c: one JSON object per line on stdout ---- */
+void cli_print_json_text(presence_str);
+void cli_print_event(const char *topic, const char *event, presence_str payload, bool resync);
+void cli_print_member(const presence_member *, const char *event);
+bool cli_flush(void); /* false: nobody reads any more */
+
+/* ---- cli_commands.c ---- */
+int cli_run(const cli_arguments *);
+
+#endif
