@@ -6,7 +6,9 @@
 #include <cmocka.h>
 
 #include "hash.h"
+#include "json_quick.h"
 #include "text.h"
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -255,6 +257,54 @@ static void damaged_metas_are_survived(void **state) {
     }
 }
 
+/* What the parser says, with the rules that are not its own left out. */
+static bool parser_takes(presence_str meta) {
+    json_t *root =
+        json_loadb(meta.data, meta.size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, NULL);
+    bool good = json_is_object(root) && !json_object_get(root, "phx_ref") && !json_object_get(root, "phx_ref_prev");
+    json_decref(root);
+    return good;
+}
+
+/* A meta made of the pieces that matter, mostly well formed. */
+static presence_str random_json(uint64_t *seed, char *text) {
+    static const char *const pieces[] = {
+        "{",           "}",    "[",   "]",    ",",    ":",    "\"a\"",        "\"b\"",
+        "\"phx_ref\"", "true", "nul", "null", "12",   "-0.5", "01",           "1.",
+        "1e5",         "-",    " ",   "\t",   "\"\"", "\n",   "\"\xc3\xa4\"", "\"\\u0061\"",
+        "\"\xff\"",    "false"};
+    size_t size = 0, n = 1 + pr_random_next(seed) % 14;
+    text[size++] = '{';
+    for (size_t i = 0; i < n; i++) {
+        bool pair = pr_random_next(seed) % 2;
+        if (pair) size += strlen(strcpy(text + size, i % 2 ? ",\"c\":" : "\"d\":"));
+        const char *piece = pieces[pr_random_next(seed) % (sizeof pieces / sizeof *pieces)];
+        size += strlen(strcpy(text + size, piece));
+    }
+    text[size++] = '}';
+    return pr_str(text, size);
+}
+
+static void the_quick_look_never_takes_what_the_parser_refuses(void **state) {
+    uint64_t seed = 11;
+    size_t taken = 0;
+    char text[400];
+    (void)state;
+    for (int i = 0; i < 300000; i++) {
+        presence_str meta = random_json(&seed, text);
+        char *copy = malloc(meta.size); /* exact, for the sanitizer */
+        memcpy(copy, meta.data, meta.size);
+        meta.data = copy;
+        bool quick = pr_json_quick(meta);
+        if (quick && !parser_takes(meta)) fail_msg("taken: %.*s", (int)meta.size, meta.data);
+        taken += quick;
+        free(copy);
+    }
+    assert_true(taken > 1000);
+    assert_true(pr_json_quick(pr_cstr("{\"status\":\"online\",\"n\":[1,{\"status\":-2.5}],\"z\":{}}")));
+    assert_false(pr_json_quick(pr_cstr("{\"a\":1}x")));
+}
+
 static void refs_are_22_characters_and_come_back(void **state) {
     uint64_t seed = 1, inst, dot;
     presence_ref ref;
@@ -309,6 +359,7 @@ int main(void) {
         cmocka_unit_test(metas_are_at_most_32_deep),
         cmocka_unit_test(metas_have_a_size_limit),
         cmocka_unit_test(damaged_metas_are_survived),
+        cmocka_unit_test(the_quick_look_never_takes_what_the_parser_refuses),
         cmocka_unit_test(refs_are_22_characters_and_come_back),
         cmocka_unit_test(other_texts_are_no_refs),
         cmocka_unit_test(strings_compare_by_bytes),

@@ -1,4 +1,5 @@
 /* The check of metas: one JSON object, of limited depth, without duplicate or reserved names. */
+#include "json_quick.h"
 #include "text.h"
 #include <jansson.h>
 #include <string.h>
@@ -71,6 +72,7 @@ int pr_check_meta(presence_str meta, size_t max, const char **why) {
         *why = "not a JSON object";
         return PRESENCE_EMETA;
     }
+    if (pr_json_quick(meta)) return 0;
     if (nesting(meta) > PR_META_DEPTH) {
         *why = "nested more than 32 deep";
         return PRESENCE_EMETA;
