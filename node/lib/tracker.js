@@ -12,6 +12,7 @@ const { WrongState, TrackerClosed, InvalidOption } = require('./errors.js').clas
 const { readOptions } = require('./options.js')
 
 const FAREWELL_MS = 250
+const TIMED_OUT = -12
 const live = new Set()
 
 function sayFarewell () {
@@ -109,7 +110,8 @@ class Tracker {
   async stop (timeoutMs, reason) {
     this.#reason ??= reason
     this.state = 'stopping'
-    return native.stop(this.handle, timeoutMs)
+    // a name look-up that hangs can keep a thread from ending: it is waited for, off this thread
+    for (let number = await native.stop(this.handle, timeoutMs); number === TIMED_OUT;) number = await native.stop(this.handle, 1000)
   }
 
   close () {
