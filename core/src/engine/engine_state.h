@@ -162,7 +162,7 @@ struct pr_member {
 
 /* An instance other than ours that holds our name (3.9.4, 3.9.5). */
 typedef struct pr_twin {
-    uint64_t inst, hb, refuted_at; /* refuted_at: boot ms + 1, 0 = never */
+    uint64_t inst, hb, first_at, refuted_at; /* boot ms; refuted_at: boot ms + 1, 0 = never */
     bool told;
 } pr_twin;
 

@@ -16,6 +16,7 @@ static pr_twin *twin_of(pr_engine *e, uint64_t inst) {
     pr_twin *twin = &e->twins[e->twins_size++];
     memset(twin, 0, sizeof *twin);
     twin->inst = inst;
+    twin->first_at = e->now.boot_ms;
     return twin;
 }
 
@@ -37,17 +38,15 @@ void pr_identity_heard(pr_engine *e, const pr_record *record, uint64_t age_ms, b
         return;
     }
     pr_twin *twin = twin_of(e, record->inst);
-    bool lives = direct || (twin->hb && record->hb > twin->hb && !record->left);
+    /* it advanced after it was first heard of */
+    bool advanced = record->hb > twin->hb && !record->left && age_ms < e->now.boot_ms - twin->first_at;
+    if (direct || advanced) tell(e, twin, record);
     if (record->hb > twin->hb) twin->hb = record->hb;
     bool above = record->inc != e->inc ? record->inc > e->inc : record->inst > e->inst;
-    if (!above || record->inc == UINT64_MAX) {
-        if (lives) tell(e, twin, record);
-        return;
-    }
+    if (!above || record->inc == UINT64_MAX) return;
     uint64_t since = twin->refuted_at ? e->now.boot_ms - (twin->refuted_at - 1) : 0;
     if (twin->refuted_at && !record->left && age_ms < since) {
-        tell(e, twin, record);
-        yield(e, record);
+        yield(e, record); /* the caller tells the conflict */
         return;
     }
     if (!twin->refuted_at) twin->refuted_at = e->now.boot_ms + 1;

@@ -1,0 +1,406 @@
+/* A few members over links: sync, states, graves, twins, relays, dialling. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "engine_world.h"
+
+static int setup(void **state) {
+    *state = world_new();
+    return 0;
+}
+
+static int teardown(void **state) {
+    world_free(*state);
+    return 0;
+}
+
+static void pair(world *w) {
+    world_start(w, 0, "a", 0);
+    world_start(w, 1, "b", 1u << 0);
+    world_run(w, 50);
+}
+
+static void two_members_see_each_other(void **state) {
+    world *w = *state;
+    pair(w);
+    assert_int_equal(world_status(w, 0, "b", NULL), PRESENCE_MEMBER_UP);
+    assert_int_equal(world_status(w, 1, "a", NULL), PRESENCE_MEMBER_UP);
+    assert_int_equal(w->nodes[1].synced, 1);
+    presence_owner o = world_owner(w, 0);
+    assert_int_equal(world_track(w, 0, o, "t", "k", "{\"a\":1}"), 0);
+    world_run(w, 5);
+    assert_int_equal(world_shown(w, 1, "t"), 1);
+    assert_int_equal(world_update(w, 0, o, "t", "k", "{\"a\":2}"), 0);
+    world_run(w, 5);
+    assert_int_equal(w->nodes[1].updates, 1);
+    assert_int_equal(world_untrack(w, 0, o, "t", "k"), 1);
+    world_run(w, 5);
+    assert_int_equal(w->nodes[1].leaves, 1);
+    assert_int_equal(w->nodes[1].last_reason, PRESENCE_REASON_UNTRACK);
+    assert_int_equal(w->nodes[0].errors + w->nodes[1].errors, 0);
+}
+
+/* Everything at once, then quiet: heartbeats alone, and no request. */
+static void a_quiet_cluster_only_beats(void **state) {
+    world *w = *state;
+    pair(w);
+    world_run(w, 5000);
+    uint64_t before = w->frames;
+    world_run(w, 10000);
+    assert_int_equal(w->frames - before, 20);
+    presence_statistics stats = {.size = sizeof stats};
+    pr_engine_stats(w->nodes[1].engine, &stats);
+    assert_int_equal(stats.gaps + stats.frames_stale + stats.frames_dropped, 0);
+}
+
+static void track_some(world *w, int i, presence_owner o, int from, int to) {
+    char key[16];
+    for (int k = from; k < to; k++) {
+        snprintf(key, sizeof key, "k%d", k);
+        assert_int_equal(world_track(w, i, o, "t", key, "{\"some\":\"text\"}"), 0);
+    }
+}
+
+static void a_new_member_gets_all(void **state) {
+    world *w = *state;
+    w->nodes[0].options = pr_engine_options_default();
+    w->nodes[0].options.own_log.chunk_target = 300;
+    world_start(w, 0, "a", 0);
+    presence_owner o = world_owner(w, 0);
+    track_some(w, 0, o, 0, 500);
+    world_start(w, 1, "b", 1u << 0);
+    world_run(w, 20);
+    assert_int_equal(world_shown(w, 1, "t"), 500);
+    assert_int_equal(w->nodes[1].synced, 1);
+}
+
+static void one_seed_gives_the_mesh(void **state) {
+    world *w = *state;
+    pair(w);
+    world_start(w, 2, "c", 1u << 0);
+    world_run(w, 4000);
+    pr_member_info info;
+    for (int i = 0; i < 3; i++)
+        for (int k = 0; k < 3; k++) {
+            const char name[2] = {(char)('a' + k), 0};
+            assert_int_equal(world_status(w, i, name, &info), PRESENCE_MEMBER_UP);
+            assert_true(info.is_self || (info.linked && info.synced));
+        }
+}
+
+static void a_killed_member_is_down_at_once(void **state) {
+    world *w = *state;
+    pair(w);
+    world_run(w, 3000);
+    presence_owner o = world_owner(w, 1);
+    track_some(w, 1, o, 0, 10);
+    world_run(w, 5);
+    assert_int_equal(world_shown(w, 0, "t"), 10);
+    world_kill(w, 1, true);
+    world_run(w, 5);
+    assert_int_equal(world_status(w, 0, "b", NULL), PRESENCE_MEMBER_DOWN);
+    assert_string_equal(w->nodes[0].last_why, "refused");
+    assert_int_equal(world_shown(w, 0, "t"), 0);
+    assert_int_equal(w->nodes[0].last_reason, PRESENCE_REASON_MEMBER_DOWN);
+    /* its successor of the same name replaces it */
+    world_start(w, 1, "b", 1u << 0);
+    world_run(w, 50);
+    assert_int_equal(world_status(w, 0, "b", NULL), PRESENCE_MEMBER_UP);
+    assert_int_equal(world_shown(w, 0, "t"), 0);
+}
+
+static void a_closed_link_is_suspicion_with_a_grace(void **state) {
+    world *w = *state;
+    pair(w);
+    world_run(w, 3000);
+    w->severed[0][1] = w->severed[1][0] = true;
+    for (int s = 0; s < 2; s++) w->wires[0].ends[s].closed = false;
+    pr_engine_link_down(w->nodes[0].engine, w->wires[0].ends[0].node ? w->wires[0].ends[1].id : w->wires[0].ends[0].id,
+                        PR_END_RESET, world_time(w));
+    world_act(w, 0);
+    assert_int_equal(world_status(w, 0, "b", NULL), PRESENCE_MEMBER_SUSPECT);
+    w->wires[0].cut = true;
+    world_run(w, 590);
+    assert_int_equal(world_status(w, 0, "b", NULL), PRESENCE_MEMBER_SUSPECT);
+    world_run(w, 20);
+    assert_int_equal(world_status(w, 0, "b", NULL), PRESENCE_MEMBER_DOWN);
+    assert_string_equal(w->nodes[0].last_why, "closed");
+    world_run(w, 3000);
+    assert_int_equal(world_status(w, 0, "b", NULL), PRESENCE_MEMBER_DOWN);
+}
+
+/* The network is back: links that hung are reset, dials work again. */
+static void world_reset(world *w) {
+    memset(w->severed, 0, sizeof w->severed);
+    for (int l = 0; l < LINKS; l++) {
+        wire *hung = &w->wires[l];
+        if (!hung->used || !hung->cut) continue;
+        hung->cut = false;
+        for (int s = 0; s < 2; s++) {
+            hung->ends[s].size = 0;
+            if (hung->ends[s].closed) continue;
+            hung->ends[s].closed = true;
+            pr_engine_link_down(w->nodes[hung->ends[s].node].engine, hung->ends[s].id, PR_END_RESET, world_time(w));
+        }
+    }
+}
+
+static void silence_is_down_and_heals(void **state) {
+    world *w = *state;
+    pair(w);
+    world_run(w, 3000);
+    presence_owner o = world_owner(w, 1);
+    track_some(w, 1, o, 0, 10);
+    world_run(w, 5);
+    w->wires[0].cut = w->severed[0][1] = w->severed[1][0] = true;
+    world_run(w, 1400);
+    assert_int_equal(world_shown(w, 0, "t"), 10);
+    world_run(w, 1300);
+    assert_int_equal(world_status(w, 0, "b", NULL), PRESENCE_MEMBER_DOWN);
+    assert_string_equal(w->nodes[0].last_why, "silence");
+    assert_int_equal(world_shown(w, 0, "t"), 0);
+    /* while it is away five leave: they are never shown again */
+    for (int k = 0; k < 5; k++) {
+        char key[16];
+        snprintf(key, sizeof key, "k%d", k);
+        assert_int_equal(world_untrack(w, 1, o, "t", key), 1);
+    }
+    w->nodes[0].joins = 0;
+    world_reset(w);
+    world_run(w, 100);
+    assert_int_equal(world_status(w, 0, "b", NULL), PRESENCE_MEMBER_UP);
+    assert_int_equal(world_shown(w, 0, "t"), 5);
+    assert_int_equal(w->nodes[0].joins, 5);
+}
+
+static void leave_is_final(void **state) {
+    world *w = *state;
+    pair(w);
+    presence_owner o = world_owner(w, 1);
+    track_some(w, 1, o, 0, 3);
+    world_run(w, 5);
+    pr_engine_leave(w->nodes[1].engine, world_time(w));
+    world_run(w, 5);
+    assert_int_equal(world_status(w, 0, "b", NULL), 0);
+    assert_int_equal(w->nodes[0].lefts, 1);
+    assert_int_equal(world_shown(w, 0, "t"), 0);
+    assert_int_equal(w->nodes[0].last_reason, PRESENCE_REASON_MEMBER_LEFT);
+    world_kill(w, 1, true);
+    world_run(w, 3000);
+    assert_int_equal(w->nodes[0].suspects + w->nodes[0].downs, 0);
+}
+
+static void permdown_and_the_grave(void **state) {
+    world *w = *state;
+    w->nodes[0].options = pr_engine_options_default();
+    w->nodes[0].options.permdown_ms = 5000;
+    pair(w);
+    world_kill(w, 1, true);
+    world_run(w, 4000);
+    assert_int_equal(world_status(w, 0, "b", NULL), PRESENCE_MEMBER_DOWN);
+    world_run(w, 2000);
+    assert_int_equal(world_status(w, 0, "b", NULL), 0);
+    assert_int_equal(w->nodes[0].permdowns, 1);
+    world_run(w, 10000); /* forgotten */
+    world_start(w, 1, "b", 1u << 0);
+    world_run(w, 50);
+    assert_int_equal(world_status(w, 0, "b", NULL), PRESENCE_MEMBER_UP);
+}
+
+static void the_older_twin_yields(void **state) {
+    world *w = *state;
+    world_start(w, 0, "a", 0);
+    world_run(w, 100);
+    world_start(w, 1, "b", 1u << 0);
+    world_run(w, 100);
+    world_start(w, 2, "b", 1u << 0);
+    world_run(w, 8000);
+    assert_int_equal(w->nodes[1].yields, 1);
+    assert_int_equal(w->nodes[2].yields, 0);
+    assert_int_equal(w->nodes[2].conflicts, 1);
+    assert_int_equal(world_status(w, 0, "b", NULL), PRESENCE_MEMBER_UP);
+}
+
+static void a_restart_with_a_clock_gone_back_refutes(void **state) {
+    world *w = *state;
+    pair(w);
+    world_run(w, 2000);
+    world_kill(w, 1, true);
+    world_run(w, 10);
+    uint64_t now = w->now;
+    w->now = 500; /* inc of the next start */
+    node *n = &w->nodes[1];
+    n->options = pr_engine_options_default();
+    pr_engine_options o = n->options;
+    presence_str seed = pr_cstr("m0");
+    o.name = pr_cstr("b");
+    o.inst = 3;
+    o.inc = 500;
+    o.seeds = &seed;
+    o.seeds_size = 1;
+    o.addresses[0] = pr_cstr("m1");
+    o.addresses_size = 1;
+    w->now = now;
+    assert_int_equal(pr_engine_new(&n->alloc, &o, world_time(w), &n->engine), 0);
+    world_run(w, 50);
+    presence_owner owner = world_owner(w, 1);
+    track_some(w, 1, owner, 0, 3);
+    world_run(w, 1100);
+    pr_member_info info;
+    assert_int_equal(world_status(w, 0, "b", &info), PRESENCE_MEMBER_UP);
+    assert_int_equal(info.inst, 3);
+    assert_int_equal(world_shown(w, 0, "t"), 3);
+    assert_int_equal(n->yields, 0);
+}
+
+static void a_relay_feeds_what_cannot_be_linked(void **state) {
+    world *w = *state;
+    w->severed[1][2] = w->severed[2][1] = true;
+    pair(w);
+    world_start(w, 2, "c", 1u << 0);
+    presence_owner o = world_owner(w, 1);
+    track_some(w, 1, o, 0, 20);
+    world_run(w, 5000);
+    assert_int_equal(world_status(w, 2, "b", NULL), PRESENCE_MEMBER_UP);
+    assert_int_equal(world_shown(w, 2, "t"), 20);
+    track_some(w, 1, o, 20, 30); /* the subscription carries on at once */
+    world_run(w, 5);
+    assert_int_equal(world_shown(w, 2, "t"), 30);
+    int downs = w->nodes[2].downs;
+    world_run(w, 20000);
+    assert_int_equal(w->nodes[2].downs, downs);
+    /* the direct link comes: the relay is not needed */
+    w->severed[1][2] = w->severed[2][1] = false;
+    world_run(w, 15000);
+    track_some(w, 1, o, 30, 31);
+    world_run(w, 5);
+    assert_int_equal(world_shown(w, 2, "t"), 31);
+    presence_statistics stats = {.size = sizeof stats};
+    pr_engine_stats(w->nodes[2].engine, &stats);
+    uint64_t before = stats.frames_stale;
+    track_some(w, 1, o, 31, 41);
+    world_run(w, 50);
+    pr_engine_stats(w->nodes[2].engine, &stats);
+    assert_int_equal(stats.frames_stale, before);
+}
+
+static void simultaneous_dials_keep_one_link(void **state) {
+    world *w = *state;
+    world_start(w, 0, "a", 1u << 1);
+    world_start(w, 1, "b", 1u << 0);
+    world_run(w, 3000);
+    presence_statistics stats = {.size = sizeof stats};
+    for (int i = 0; i < 2; i++) {
+        pr_engine_stats(w->nodes[i].engine, &stats);
+        assert_int_equal(stats.links, 1);
+        assert_int_equal(w->nodes[i].synced, 1);
+        assert_int_equal(w->nodes[i].errors + w->nodes[i].suspects, 0);
+    }
+}
+
+static void a_seed_that_is_oneself_is_tried_once(void **state) {
+    world *w = *state;
+    world_start(w, 0, "a", 1u << 1); /* m1 is nobody: refused */
+    world_run(w, 100);
+    assert_int_equal(w->nodes[0].synced, 2);
+    presence_statistics stats = {.size = sizeof stats};
+    world_run(w, 60000);
+    pr_engine_stats(w->nodes[0].engine, &stats);
+    assert_in_range(stats.dials, 6, 20); /* back-off up to 10 s */
+}
+
+static void another_cluster_is_refused(void **state) {
+    world *w = *state;
+    world_start(w, 0, "a", 0);
+    w->nodes[1].options = pr_engine_options_default();
+    w->nodes[1].options.cluster = pr_cstr("elsewhere");
+    world_start(w, 1, "b", 1u << 0);
+    world_run(w, 30000);
+    assert_int_equal(world_status(w, 0, "b", NULL), 0);
+    assert_int_equal(w->nodes[0].last_error, PRESENCE_ECLUSTER);
+    assert_int_equal(w->nodes[1].last_error, PRESENCE_ECLUSTER);
+    assert_int_equal(w->nodes[1].errors, 1); /* a minute of back-off */
+}
+
+static void hidden_in_slices(void **state) {
+    world *w = *state;
+    w->nodes[0].options = pr_engine_options_default();
+    w->nodes[0].options.sweep_slice = 7;
+    pair(w);
+    world_run(w, 3000);
+    presence_owner o = world_owner(w, 1);
+    track_some(w, 1, o, 0, 100);
+    world_run(w, 5);
+    w->nodes[0].diffs = 0;
+    world_kill(w, 1, true);
+    world_run(w, 5);
+    assert_int_equal(world_shown(w, 0, "t"), 0);
+    assert_int_equal(w->nodes[0].diffs, 15);
+}
+
+/* The other process stands still for 10 s: nobody is accused by the one that slept. */
+static void a_stall_accuses_nobody(void **state) {
+    world *w = *state;
+    pair(w);
+    world_run(w, 3000);
+    pr_engine *asleep = w->nodes[0].engine;
+    w->nodes[0].engine = NULL;
+    world_run(w, 8000);
+    w->nodes[0].engine = asleep;
+    int downs = w->nodes[0].downs;
+    world_run(w, 5000);
+    assert_int_equal(w->nodes[0].downs, downs);
+    assert_int_equal(world_status(w, 0, "b", NULL), PRESENCE_MEMBER_UP);
+    assert_int_equal(world_status(w, 1, "a", NULL), PRESENCE_MEMBER_UP);
+}
+
+static void a_slow_reader_gets_one_difference(void **state) {
+    world *w = *state;
+    pair(w);
+    presence_owner o = world_owner(w, 0);
+    track_some(w, 0, o, 0, 1);
+    world_run(w, 100);
+    w->nodes[1].deaf = true;
+    size_t before = w->nodes[0].heap.bytes;
+    char meta[64];
+    for (int i = 0; i < 20000; i++) {
+        snprintf(meta, sizeof meta, "{\"i\":%d,\"pad\":\"%040d\"}", i, i);
+        assert_int_equal(world_update(w, 0, o, "t", "k0", meta), 0);
+        if (i % 4 == 0) w->now++;
+    }
+    world_act(w, 0);
+    assert_true(w->nodes[0].heap.bytes < before + 100000);
+    w->nodes[1].deaf = false;
+    world_run(w, 100);
+    pr_rows *rows;
+    assert_int_equal(pr_store_list(pr_engine_store(w->nodes[1].engine), pr_cstr("t"), &rows), 0);
+    assert_true(pr_str_equal(rows->rows[0].meta, pr_cstr(meta)));
+    pr_rows_free(rows);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(two_members_see_each_other, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_quiet_cluster_only_beats, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_new_member_gets_all, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_seed_gives_the_mesh, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_killed_member_is_down_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_closed_link_is_suspicion_with_a_grace, setup, teardown),
+        cmocka_unit_test_setup_teardown(silence_is_down_and_heals, setup, teardown),
+        cmocka_unit_test_setup_teardown(leave_is_final, setup, teardown),
+        cmocka_unit_test_setup_teardown(permdown_and_the_grave, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_older_twin_yields, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_restart_with_a_clock_gone_back_refutes, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_relay_feeds_what_cannot_be_linked, setup, teardown),
+        cmocka_unit_test_setup_teardown(simultaneous_dials_keep_one_link, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_seed_that_is_oneself_is_tried_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(another_cluster_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(hidden_in_slices, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_stall_accuses_nobody, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_slow_reader_gets_one_difference, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
