@@ -44,8 +44,8 @@ typedef struct {
 void glue_text_free(glue_text *);
 /* The state as presence_list_json gives it. */
 int glue_list(presence_tracker *, const char *topic, size_t topic_size, glue_text *out);
-/* A JSON array of [kind, key, meta, prev_meta, ref, prev_ref, member, reason, first, last, owner] per entry; key_size
- * of 0 means the whole topic. */
+/* A JSON array of [kind, key, meta, prev_meta, ref, prev_ref, member, reason, first, last, owner] per entry; key
+ * NULL means the whole topic. */
 int glue_entries(presence_tracker *, const char *topic, size_t topic_size, const char *key, size_t key_size,
                  glue_text *out);
 /* A JSON array of topics. */

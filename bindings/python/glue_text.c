@@ -165,7 +165,7 @@ int glue_entries(presence_tracker *tracker, const char *topic, size_t topic_size
     presence_snapshot *snapshot = NULL;
     presence_str wanted = {topic, topic_size};
     *out = (glue_text){0};
-    int rc = key_size ? presence_get_by_key(tracker, wanted, (presence_str){key, key_size}, &snapshot)
+    int rc = key ? presence_get_by_key(tracker, wanted, (presence_str){key, key_size}, &snapshot)
                       : presence_list(tracker, wanted, &snapshot);
     if (rc != 0) return rc;
     out->seq = presence_snapshot_seq(snapshot);

@@ -25,6 +25,9 @@ class Calls:
     def __init__(self, options: dict[str, Any]) -> None:
         self._options = Options(options)
 
+    def _started(self) -> bool:
+        return self._core is not None and not self._core.stopped
+
     def _open(self) -> Core:
         core = self._core
         if core is None:

@@ -225,9 +225,10 @@ class Core:
         out = _new(_TEXT)
         return self._take(lib.glue_list(self.pointer, topic, len(topic), out), out)
 
-    def entry_rows(self, topic: bytes, key: bytes = b"") -> Snapshot:
+    def entry_rows(self, topic: bytes, key: bytes | None = None) -> Snapshot:
         out = _new(_TEXT)
-        return self._take(lib.glue_entries(self.pointer, topic, len(topic), key, len(key), out), out)
+        wanted = ffi.NULL if key is None else key
+        return self._take(lib.glue_entries(self.pointer, topic, len(topic), wanted, len(key or b""), out), out)
 
     def topics(self) -> list[str]:
         out = _new(_TEXT)

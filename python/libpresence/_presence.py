@@ -88,7 +88,7 @@ class Presence(Calls):
             await self._dispatcher.stop(timeout, inside.get() is not None)
 
     async def __aenter__(self: Self) -> Self:
-        return await self.start()
+        return self if self._started() else await self.start()
 
     async def __aexit__(self, *_error: object) -> None:
         if self._core is not None and not self._core.life.forked:

@@ -96,7 +96,7 @@ class Tracker(Calls):
             thread.join(timeout)
 
     def __enter__(self: Self) -> Self:
-        return self.start()
+        return self if self._started() else self.start()
 
     def __exit__(self, *_error: object) -> None:
         if self._core is not None and not self._core.life.forked:
@@ -199,6 +199,9 @@ def _run(
             return
         started.set_result(dispatcher)
         await dispatcher.ended.wait()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:  # whoever waits for stop is to get its answer
+            await asyncio.wait(others, timeout=WAIT_SLICE * 10)
 
     try:
         loop.run_until_complete(dispatch())
