@@ -62,7 +62,10 @@ static inline void truth_track(truth *t) {
     m->cells[m->size++] = (truth_cell){t->version, t->version};
 }
 
-static inline void truth_update(truth *t, size_t i) { truth_step(t)->cells[i].dot = t->version; }
+static inline void truth_update(truth *t, size_t i) {
+    truth_moment *m = truth_step(t);
+    m->cells[i].dot = t->version;
+}
 
 static inline void truth_untrack(truth *t, size_t i, uint8_t reason) {
     truth_moment *m = truth_step(t);
