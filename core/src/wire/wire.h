@@ -1,8 +1,8 @@
 /* Bytes of the protocol: preamble, frames, messages (protocol.md 5). Bytes in, structs out; no sockets.
  *
  * Frame: u32 LE header (bits 0-23 payload size, 24-28 type, 29 compressed, 30 crc, 31 zero), payload, crc32c trailer.
- * Every length is bounded before anything is allocated. Hot messages (SEG, LIVE) are coded by hand on nanopb's
- * stream primitives; the others by nanopb. The schema is presence.proto.
+ * Every length is bounded before anything is allocated. Hot messages (SEG, LIVE) are coded by hand (protobuf.h),
+ * the others by nanopb. The schema is presence.proto.
  */
 #ifndef PR_WIRE_H
 #define PR_WIRE_H
@@ -161,6 +161,6 @@ int pr_decode(pr_decoder *, const pr_frame_in *frame, pr_message *out);
 
 /* Appends one whole frame (header, payload, crc). 0, ENOMEM, ELIMIT (over max_frame). */
 int pr_encode(pr_buffer *, const pr_message *, uint32_t max_frame);
-size_t pr_record_bytes(const pr_record *); /* encoded size: to keep HELLO and digests within their limits */
+size_t pr_record_bytes(const pr_record *); /* with tag and length: to keep HELLO and digests within their limits */
 
 #endif
