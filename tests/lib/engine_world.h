@@ -3,6 +3,7 @@
 #define PR_TEST_ENGINE_WORLD_H
 
 #include "engine.h"
+#include "hash.h"
 #include "heap.h"
 
 #define NODES 4
@@ -317,6 +318,7 @@ static inline size_t world_shown(world *w, int i, const char *topic) {
 static inline int world_status(world *w, int i, const char *name, pr_member_info *out) {
     pr_member_info members[NODES * 2];
     size_t size = pr_engine_members(w->nodes[i].engine, members, NODES * 2);
+    if (out) memset(out, 0, sizeof *out);
     for (size_t k = 0; k < size && k < NODES * 2; k++)
         if (strcmp(members[k].name, name) == 0) {
             if (out) *out = members[k];

@@ -145,6 +145,7 @@ static int adopt(pr_engine *e, const pr_record *record, uint32_t hops, uint64_t 
     m->period_ms = record->period_ms;
     m->state = PR_DOWN;
     take_fixed(e, m, record, direct);
+    if (!m->fixed_at) m->fixed_at = e->record_clock + 1; /* a grave: its name has to travel too */
     take_life(e, m, record, hops, age);
     pr_node_append(&e->members, &m->all);
     int rc = pr_member_refresh(e, m);

@@ -1,0 +1,465 @@
+/* Peers that lie, babble or say nothing, and members without memory. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "engine_world.h"
+
+#define EVIL 0xE711ull
+
+typedef struct fixture {
+    world *w;
+    pr_engine *e;
+    pr_link link;
+    bool closed;
+    uint32_t last_error; /* of an ERROR frame */
+    int frames[32];      /* by type, what the engine sent */
+    pr_nak nak;
+    pr_decoder *decoder;
+    pr_alloc alloc;
+    uint8_t in[1 << 20];
+    size_t in_size;
+    bool preamble;
+} fixture;
+
+static int setup(void **state) {
+    fixture *f = calloc(1, sizeof *f);
+    f->w = world_new();
+    f->alloc = pr_alloc_default();
+    world_start(f->w, 0, "a", 0);
+    f->e = f->w->nodes[0].engine;
+    assert_int_equal(pr_decoder_new(&f->alloc, &f->decoder), 0);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state) {
+    fixture *f = *state;
+    pr_decoder_free(f->decoder);
+    world_free(f->w);
+    free(f);
+    return 0;
+}
+
+static void note_frames(fixture *f) {
+    size_t used, wanted;
+    pr_frame_in frame;
+    pr_message message;
+    if (!f->preamble && f->in_size >= PR_PREAMBLE_SIZE) {
+        f->preamble = true;
+        memmove(f->in, f->in + PR_PREAMBLE_SIZE, f->in_size -= PR_PREAMBLE_SIZE);
+    }
+    while (pr_frame_read(f->in, f->in_size, PR_FRAME_MAX, &frame, &used, &wanted) == 1) {
+        assert_int_equal(pr_decode(f->decoder, &frame, &message), 0);
+        f->frames[message.type]++;
+        if (message.type == PR_ERROR) f->last_error = message.as.error.code;
+        if (message.type == PR_NAK) f->nak = message.as.nak;
+        memmove(f->in, f->in + used, f->in_size -= used);
+    }
+}
+
+static void act(fixture *f) {
+    pr_action action;
+    while (pr_engine_next_action(f->e, &action)) {
+        if (action.kind == PR_ACTION_SEND) {
+            if (action.as.send.link == f->link) {
+                memcpy(f->in + f->in_size, action.as.send.bytes->data, action.as.send.bytes->size);
+                f->in_size += action.as.send.bytes->size;
+                pr_engine_written(f->e, f->link, action.as.send.bytes->size, world_time(f->w));
+            }
+            pr_bytes_release(action.as.send.bytes);
+        }
+        if (action.kind == PR_ACTION_CLOSE && action.as.close.link == f->link) f->closed = true;
+        if (action.kind == PR_ACTION_DIFF) world_note_diff(&f->w->nodes[0], action.as.diff);
+        if (action.kind == PR_ACTION_ERROR) f->w->nodes[0].last_error = action.as.error.code;
+        if (action.kind == PR_ACTION_YIELD) f->w->nodes[0].yields++;
+    }
+    note_frames(f);
+}
+
+static void say_bytes(fixture *f, const void *data, size_t size) {
+    const uint8_t *at = data;
+    while (size) {
+        size_t used = 0;
+        int rc = pr_engine_bytes(f->e, f->link, at, size, &used, world_time(f->w));
+        at += used;
+        size -= used;
+        act(f);
+        if (rc != 1) break;
+    }
+}
+
+static void say(fixture *f, const pr_message *message) {
+    pr_buffer buffer;
+    pr_buffer_init(&buffer, &f->alloc, PR_FRAME_MAX);
+    assert_int_equal(pr_encode(&buffer, message, PR_FRAME_MAX), 0);
+    say_bytes(f, buffer.data, buffer.size);
+    pr_buffer_free(&buffer);
+}
+
+static void connect_raw(fixture *f) {
+    f->link = ++f->w->ids;
+    f->closed = f->preamble = false;
+    f->in_size = 0;
+    memset(f->frames, 0, sizeof f->frames);
+    pr_engine_link_up(f->e, f->link, 0, world_time(f->w));
+    act(f);
+}
+
+static void say_preamble(fixture *f) {
+    uint8_t preamble[PR_PREAMBLE_SIZE];
+    pr_preamble_write(preamble);
+    say_bytes(f, preamble, sizeof preamble);
+}
+
+static pr_message hello_of(const char *name, uint64_t inst) {
+    pr_message message;
+    memset(&message, 0, sizeof message);
+    message.type = PR_HELLO;
+    pr_hello *hello = &message.as.hello;
+    strcpy(hello->cluster, "default");
+    strcpy(hello->self.name, name);
+    hello->self.inst = inst;
+    hello->self.inc = 5;
+    hello->self.hb = 1;
+    hello->self.fixed = true;
+    hello->self.proto = 1;
+    hello->self.features = 0x33;
+    hello->self.period_ms = 1000;
+    hello->max_frame = PR_FRAME_MAX;
+    return message;
+}
+
+static void link_evil(fixture *f) {
+    connect_raw(f);
+    say_preamble(f);
+    pr_message message = hello_of("evil", EVIL);
+    say(f, &message);
+    assert_false(f->closed);
+    assert_int_equal(f->frames[PR_REQUEST], 1);
+}
+
+static pr_message empty(uint8_t type) {
+    pr_message message;
+    memset(&message, 0, sizeof message);
+    message.type = type;
+    return message;
+}
+
+static void expect_protocol_error(fixture *f) {
+    assert_true(f->closed);
+    assert_int_equal(f->last_error, PR_ERROR_PROTOCOL);
+    assert_int_equal(f->w->nodes[0].last_error, PRESENCE_EPROTOCOL);
+}
+
+static void garbage_closes(void **state) {
+    fixture *f = *state;
+    connect_raw(f);
+    say_bytes(f, "GET / HTTP/1.1\r\n\r\n", 18);
+    assert_true(f->closed);
+    connect_raw(f);
+    say_preamble(f);
+    say_bytes(f, "\xff\xff\xff\xff\xff", 5);
+    expect_protocol_error(f);
+}
+
+static void another_version_closes(void **state) {
+    fixture *f = *state;
+    connect_raw(f);
+    say_bytes(f, "LPRE\x09\x00\x09\x00", 8);
+    assert_true(f->closed);
+    assert_int_equal(f->last_error, PR_ERROR_VERSION);
+    assert_int_equal(f->w->nodes[0].last_error, PRESENCE_EVERSION);
+}
+
+static void only_hello_comes_first(void **state) {
+    fixture *f = *state;
+    connect_raw(f);
+    say_preamble(f);
+    pr_message message = empty(PR_HEARTBEAT);
+    say(f, &message);
+    expect_protocol_error(f);
+}
+
+static void a_second_hello_closes(void **state) {
+    fixture *f = *state;
+    link_evil(f);
+    pr_message message = hello_of("evil", EVIL);
+    say(f, &message);
+    expect_protocol_error(f);
+}
+
+static void frames_of_my_own_log_close(void **state) {
+    fixture *f = *state;
+    link_evil(f);
+    pr_message message = empty(PR_LOGDEF);
+    message.as.logdef.log = 7;
+    message.as.logdef.inst = f->w->nodes[0].options.inst;
+    pr_member_info self;
+    pr_engine_members(f->e, &self, 1);
+    message.as.logdef.inst = self.inst;
+    strcpy(message.as.logdef.name, "a");
+    say(f, &message);
+    assert_false(f->closed);
+    message = empty(PR_SEGMENT);
+    message.as.segment.log = 7;
+    message.as.segment.T2 = message.as.segment.x2 = 1;
+    say(f, &message);
+    expect_protocol_error(f);
+}
+
+static void an_undefined_index_closes(void **state) {
+    fixture *f = *state;
+    link_evil(f);
+    pr_message message = empty(PR_SEGMENT);
+    message.as.segment.log = 9;
+    message.as.segment.T2 = message.as.segment.x2 = 1;
+    say(f, &message);
+    expect_protocol_error(f);
+}
+
+static void logs_not_asked_for_are_dropped(void **state) {
+    fixture *f = *state;
+    link_evil(f);
+    /* it makes a member known, then sends its log unasked */
+    pr_message message = empty(PR_HEARTBEAT);
+    pr_record record;
+    memset(&record, 0, sizeof record);
+    record.inst = 99;
+    record.inc = 1;
+    record.hb = 5;
+    record.fixed = true;
+    strcpy(record.name, "victim");
+    message.as.heartbeat.inc = 5;
+    message.as.heartbeat.hb = 2;
+    message.as.heartbeat.digest = (pr_records){&record, 1};
+    say(f, &message);
+    assert_int_equal(world_status(f->w, 0, "victim", NULL), PRESENCE_MEMBER_UP);
+    message = empty(PR_LOGDEF);
+    message.as.logdef.log = 3;
+    message.as.logdef.inst = 99;
+    strcpy(message.as.logdef.name, "victim");
+    say(f, &message);
+    pr_up up = {.eid = 1, .dot = 1, .topic = pr_cstr("t"), .key = pr_cstr("k"), .meta = pr_cstr("{}"), .topic_id = 1};
+    message = empty(PR_SEGMENT);
+    message.as.segment.log = 3;
+    message.as.segment.x2 = message.as.segment.T2 = 1;
+    message.as.segment.ups = &up;
+    message.as.segment.ups_size = 1;
+    say(f, &message);
+    assert_false(f->closed);
+    assert_int_equal(world_shown(f->w, 0, "t"), 0);
+    presence_statistics stats = {.size = sizeof stats};
+    pr_engine_stats(f->e, &stats);
+    assert_int_equal(stats.frames_dropped, 1);
+    /* its own log is welcome */
+    message.as.segment.log = 0;
+    say(f, &message);
+    assert_int_equal(world_shown(f->w, 0, "t"), 1);
+}
+
+static void an_unknown_log_gets_nak(void **state) {
+    fixture *f = *state;
+    link_evil(f);
+    pr_message message = empty(PR_REQUEST);
+    message.as.request.inst = 4242;
+    say(f, &message);
+    assert_int_equal(f->frames[PR_NAK], 1);
+    assert_int_equal(f->nak.reason, PR_NAK_GONE);
+    pr_member_info self;
+    pr_engine_members(f->e, &self, 1);
+    message.as.request.inst = self.inst;
+    message.as.request.state = (pr_state){.have = 7, .asof = 7, .floor = 7};
+    say(f, &message);
+    assert_int_equal(f->nak.reason, PR_NAK_BEHIND);
+    assert_false(f->closed);
+}
+
+static void leave_of_somebody_else_closes(void **state) {
+    fixture *f = *state;
+    link_evil(f);
+    pr_message message = empty(PR_LEAVE);
+    message.as.leave.inst = 4242;
+    message.as.leave.inc = 1;
+    strcpy(message.as.leave.name, "victim");
+    say(f, &message);
+    expect_protocol_error(f);
+}
+
+static void my_own_name_closed_makes_me_yield(void **state) {
+    fixture *f = *state;
+    link_evil(f);
+    pr_member_info self;
+    pr_engine_members(f->e, &self, 1);
+    pr_record record;
+    memset(&record, 0, sizeof record);
+    record.inst = self.inst;
+    record.inc = self.inc;
+    record.left = record.fixed = true;
+    strcpy(record.name, "a");
+    pr_message message = empty(PR_HEARTBEAT);
+    message.as.heartbeat.inc = 5;
+    message.as.heartbeat.hb = 2;
+    message.as.heartbeat.digest = (pr_records){&record, 1};
+    say(f, &message);
+    assert_int_equal(f->w->nodes[0].yields, 1);
+    assert_true(f->closed);
+}
+
+static void unknown_frame_types_are_skipped(void **state) {
+    fixture *f = *state;
+    link_evil(f);
+    uint8_t frame[4] = {0, 0, 0, 20};
+    say_bytes(f, frame, sizeof frame);
+    assert_false(f->closed);
+}
+
+static void at_most_64_wait_for_their_hello(void **state) {
+    fixture *f = *state;
+    for (int i = 0; i < 64; i++) {
+        connect_raw(f);
+        assert_false(f->closed);
+    }
+    connect_raw(f);
+    assert_true(f->closed);
+    f->w->now += 5001;
+    pr_engine_tick(f->e, world_time(f->w));
+    act(f);
+    presence_statistics stats = {.size = sizeof stats};
+    pr_engine_stats(f->e, &stats);
+    assert_int_equal(stats.links, 0);
+    connect_raw(f);
+    assert_false(f->closed);
+}
+
+static void at_most_4096_members(void **state) {
+    fixture *f = *state;
+    link_evil(f);
+    static pr_record records[512];
+    uint64_t inst = 1000000;
+    for (int round = 0; round < 10; round++) {
+        memset(records, 0, sizeof records);
+        for (int i = 0; i < 512; i++) {
+            records[i].inst = ++inst;
+            records[i].inc = 1;
+            records[i].hb = 1;
+            records[i].fixed = true;
+            snprintf(records[i].name, sizeof records[i].name, "m%llu", (unsigned long long)inst);
+        }
+        pr_message message = empty(PR_HEARTBEAT);
+        message.as.heartbeat.inc = 5;
+        message.as.heartbeat.hb = 2 + (uint64_t)round;
+        message.as.heartbeat.digest = (pr_records){records, 512};
+        say(f, &message);
+    }
+    assert_false(f->closed);
+    assert_int_equal(pr_engine_members(f->e, NULL, 0), 1 + PR_MEMBERS_MAX);
+}
+
+/* Random bytes after a good start: whatever happens, nothing crashes, nothing is shown. */
+static void noise(void **state) {
+    fixture *f = *state;
+    uint64_t seed = 4711;
+    uint8_t bytes[300];
+    for (int round = 0; round < 2000; round++) {
+        link_evil(f);
+        size_t size = pr_random_next(&seed) % sizeof bytes;
+        for (size_t i = 0; i < size; i++) bytes[i] = (uint8_t)pr_random_next(&seed);
+        if (size > 4) { /* a proper header, so that the payload is decoded */
+            bytes[0] = (uint8_t)(size - 4);
+            bytes[1] = (uint8_t)((size - 4) >> 8);
+            bytes[2] = 0;
+            bytes[3] = (uint8_t)(1 + pr_random_next(&seed) % 12);
+        }
+        say_bytes(f, bytes, size);
+        if (!f->closed) pr_engine_link_down(f->e, f->link, PR_END_RESET, world_time(f->w));
+        act(f);
+        f->w->now += 2000;
+        pr_engine_tick(f->e, world_time(f->w));
+        act(f);
+    }
+    assert_int_equal(pr_store_size(pr_engine_store(f->e)), 0);
+}
+
+/* Every request of memory of the receiver fails once: in the end it shows what the other one has. */
+static void a_receiver_without_memory_catches_up(void **state) {
+    (void)state;
+    for (size_t at = 1; at < 400; at++) {
+        world *w = world_new();
+        world_start(w, 0, "a", 0);
+        presence_owner o = world_owner(w, 0);
+        char key[16];
+        for (int k = 0; k < 40; k++) {
+            snprintf(key, sizeof key, "k%d", k);
+            assert_int_equal(world_track(w, 0, o, "t", key, "{}"), 0);
+        }
+        world_start(w, 1, "b", 1u << 0);
+        w->nodes[1].heap.fail_in = at;
+        world_run(w, 20);
+        for (int k = 0; k < 10; k++) {
+            snprintf(key, sizeof key, "k%d", k);
+            assert_int_equal(world_update(w, 0, o, "t", key, "{\"a\":1}"), 0);
+            snprintf(key, sizeof key, "k%d", k + 10);
+            assert_int_equal(world_untrack(w, 0, o, "t", key), 1);
+        }
+        world_run(w, 8000);
+        bool failed = w->nodes[1].heap.fail_in == 0;
+        w->nodes[1].heap.fail_in = 0;
+        world_run(w, 4000);
+        if (world_shown(w, 1, "t") != 30) fail_msg("allocation %zu: %zu shown", at, world_shown(w, 1, "t"));
+        assert_int_equal(w->nodes[1].joins - w->nodes[1].leaves, 30);
+        world_free(w);
+        if (!failed) return;
+    }
+}
+
+/* No memory at all for some seconds, at both. */
+static void a_famine_passes(void **state) {
+    (void)state;
+    world *w = world_new();
+    world_start(w, 0, "a", 0);
+    world_start(w, 1, "b", 1u << 0);
+    world_run(w, 3000);
+    presence_owner o = world_owner(w, 0);
+    for (int i = 0; i < 20; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "k%d", i);
+        for (int n = 0; n < 2; n++) {
+            w->nodes[n].heap.fail_in = 1;
+            w->nodes[n].heap.fail_on = i % 2;
+            if (i % 2 == 0) w->nodes[n].heap.fail_in = 0;
+        }
+        int rc = world_track(w, 0, o, "t", key, "{\"a\":1}");
+        assert_true(rc == 0 || rc == PRESENCE_ENOMEM);
+        world_run(w, 700);
+    }
+    for (int n = 0; n < 2; n++) w->nodes[n].heap.fail_in = w->nodes[n].heap.fail_on = 0;
+    world_run(w, 10000);
+    assert_int_equal(world_shown(w, 0, "t"), world_shown(w, 1, "t"));
+    assert_true(world_shown(w, 1, "t") >= 10);
+    world_free(w);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(garbage_closes, setup, teardown),
+        cmocka_unit_test_setup_teardown(another_version_closes, setup, teardown),
+        cmocka_unit_test_setup_teardown(only_hello_comes_first, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_second_hello_closes, setup, teardown),
+        cmocka_unit_test_setup_teardown(frames_of_my_own_log_close, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_undefined_index_closes, setup, teardown),
+        cmocka_unit_test_setup_teardown(logs_not_asked_for_are_dropped, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_unknown_log_gets_nak, setup, teardown),
+        cmocka_unit_test_setup_teardown(leave_of_somebody_else_closes, setup, teardown),
+        cmocka_unit_test_setup_teardown(my_own_name_closed_makes_me_yield, setup, teardown),
+        cmocka_unit_test_setup_teardown(unknown_frame_types_are_skipped, setup, teardown),
+        cmocka_unit_test_setup_teardown(at_most_64_wait_for_their_hello, setup, teardown),
+        cmocka_unit_test_setup_teardown(at_most_4096_members, setup, teardown),
+        cmocka_unit_test_setup_teardown(noise, setup, teardown),
+        cmocka_unit_test(a_receiver_without_memory_catches_up),
+        cmocka_unit_test(a_famine_passes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
