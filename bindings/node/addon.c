@@ -1,6 +1,28 @@
 /* Entry of the Node addon: the functions node/lib/native.js finds. There is no state per process and none per
  * environment but the trackers themselves, so worker threads and several copies of the package do not meet. */
+#define _GNU_SOURCE
 #include "addon.h"
+
+#include <dlfcn.h>
+
+/* Only their addresses are taken: Node has a libuv of its own, and the test asks which one ours calls. */
+extern int uv_loop_init(void *);
+extern int pb_decode(void *, const void *, void *);
+
+static napi_value image_of(napi_env env, void *address) {
+    Dl_info info;
+    return pn_cstring(env, dladdr(address, &info) && info.dli_fname ? info.dli_fname : "");
+}
+
+/* images() -> { symbol: file of the image it is in } */
+static napi_value images(napi_env env, napi_callback_info call) {
+    (void)call;
+    napi_value out;
+    if (napi_create_object(env, &out) != napi_ok) return NULL;
+    napi_set_named_property(env, out, "uv_loop_init", image_of(env, (void *)uv_loop_init));
+    napi_set_named_property(env, out, "pb_decode", image_of(env, (void *)pb_decode));
+    return out;
+}
 
 static napi_value strerror_of(napi_env env, napi_callback_info info) {
     napi_value argv[1];
@@ -40,6 +62,7 @@ static const struct {
     {"unsubscribe", pn_unsubscribe},
     {"options", pn_options},
     {"strerror", strerror_of},
+    {"images", images},
 };
 
 NAPI_MODULE_INIT() {

@@ -122,8 +122,11 @@ class Owners {
     return undefined
   }
 
+  /** A foreign object that has ended: what it had has left. */
   isOver (owner) {
-    return this.#foreign.get(owner)?.closed === true || (!(owner instanceof Owner) && !this.#foreign.has(owner) && isOver(owner))
+    if (owner === null || (typeof owner !== 'object' && typeof owner !== 'function') || owner instanceof Owner) return false
+    const record = this.#foreign.get(owner)
+    return record ? record.closed : isOver(owner)
   }
 
   #adopt (owner) {

@@ -30,13 +30,14 @@ class Change {
 function readRows (rows) {
   const out = []
   for (let i = 0; i + ROW <= rows.length; i += ROW) {
+    const kind = KINDS[rows[i]] ?? ''
     out.push({
-      kind: KINDS[rows[i]] ?? '',
+      kind,
       key: rows[i + 1],
       ref: rows[i + 2],
       prevRef: rows[i + 3],
       member: rows[i + 4],
-      reason: REASONS[rows[i + 5]] ?? 'unknown',
+      reason: kind === 'leave' ? REASONS[rows[i + 5]] ?? 'unknown' : null,
       first: (rows[i + 6] & 1) !== 0,
       last: (rows[i + 6] & 2) !== 0,
       meta: rows[i + 7],

@@ -118,6 +118,7 @@ test('break, return and throw end it; the topic is no longer consumed', async t 
   assert.deepEqual(await waiting, { done: true, value: undefined })
   assert.deepEqual(await events.next(), { done: true, value: undefined })
   await assert.rejects(users.subscribe('room').throw(new RangeError('mine')), RangeError)
+  await users.settle()
   users.track(users.owner(), 'room', 'u1')
   assert.equal(users.stats().queueEvents, 0)
 })

@@ -1,0 +1,13 @@
+// Compiled, never run: the same for require.
+import libpresence = require('libpresence')
+import testing = require('libpresence/testing')
+
+async function main (): Promise<void> {
+  const users = new libpresence.Presence<{ n: number }>({ transport: 'memory' })
+  await users.start()
+  const n: number | undefined = (await users.list('room'))['u1']?.metas[0]?.n
+  await testing.waitFor(() => users.isSynced)
+  await users.stop()
+  void [n, libpresence.version, libpresence.PresenceError]
+}
+void main
