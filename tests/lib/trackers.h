@@ -91,7 +91,7 @@ typedef struct kept {
     unsigned diffs, resyncs, members, synced, errors, stopped, bad;
     unsigned joins, updates, leaves;
     int last_kind, last_error, last_reason, member_status;
-    char last_meta[256], last_message[512];
+    char last_meta[256], last_message[512], error_message[512];
     uint64_t last_seq;
 } kept;
 
@@ -146,6 +146,9 @@ static inline void keep(const presence_event *event, void *user) {
     if (k->stopped) k->bad++; /* nothing may follow */
     k->stopped += k->last_kind == PRESENCE_EVENT_STOPPED;
     k->last_error = presence_event_error(event);
+    if (k->last_kind == PRESENCE_EVENT_ERROR) {
+        snprintf(k->error_message, sizeof k->error_message, "%.*s", (int)message.size, message.data);
+    }
     if (message.size) snprintf(k->last_message, sizeof k->last_message, "%.*s", (int)message.size, message.data);
     if (presence_event_member(event, &member) == 0) k->members++, k->member_status = member.status;
     if (k->last_kind == PRESENCE_EVENT_RESYNC) k->size = 0;

@@ -220,6 +220,7 @@ static void close_loop(pr_net *net) {
 void pr_net_free(pr_net *net) {
     if (!net) return;
     if (net->loop_ready) close_loop(net);
+    pr_net_release_orphans(net);
     release_posts(net->batch, net->batch_at, net->batch_size);
     release_posts(net->outbox, 0, net->outbox_size);
     free_memory(net);
