@@ -94,11 +94,19 @@ static void say_error(connection *c, int error) {
 }
 
 /* ---- commands ---- */
+static void stop_listening(server *s, connection *c) {
+    c->joined = false;
+    for (int i = 0; i < CONNECTIONS_MAX; i++) {
+        connection *other = s->connections[i];
+        if (other && other->joined && !strcmp(other->room, c->room)) return; /* the subscription is the tracker's */
+    }
+    presence_unsubscribe(s->tracker, text(c->room));
+}
+
 static int leave(server *s, connection *c) {
     if (!c->joined) return PRESENCE_ENOTTRACKED;
-    c->joined = false;
-    presence_untrack(s->tracker, c->owner, text(c->room), text(c->name), NULL);
-    return presence_unsubscribe(s->tracker, text(c->room));
+    stop_listening(s, c);
+    return presence_untrack(s->tracker, c->owner, text(c->room), text(c->name), NULL);
 }
 
 static int join(server *s, connection *c, const char *room, const char *name, const char *meta) {
@@ -177,7 +185,7 @@ static void run_line(server *s, connection *c, char *line) {
 /* ---- connections ---- */
 static void hang_up(server *s, int i) {
     connection *c = s->connections[i];
-    if (c->joined) presence_unsubscribe(s->tracker, text(c->room));
+    if (c->joined) stop_listening(s, c);
     presence_owner_close(s->tracker, c->owner); /* whatever it owned leaves */
     close(c->fd);
     free(c->out);
