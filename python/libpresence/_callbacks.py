@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ._backlog import Backlog
-from ._errors import PresenceError
+from ._errors import PresenceError, TrackerClosed
 from ._fetch import CallHook, Fetcher, run_inside
 from ._mirror import Mirror, sides_of
 from ._native import Core
@@ -93,7 +93,13 @@ class Callbacks:
 
     def _go(self) -> None:
         if self.task is None and not self._stopping:
-            self._task = asyncio.get_running_loop().create_task(self._tell_all())
+            self._task = asyncio.get_running_loop().create_task(self._tell())
+
+    async def _tell(self) -> None:
+        try:
+            await self._tell_all()
+        except TrackerClosed:
+            pass
 
     async def _tell_all(self) -> None:
         while not self._stopping:
@@ -120,10 +126,7 @@ class Callbacks:
             await self._hook("handle_metas", event.topic, event.topic, event.payload, mirror.presences)
 
     async def _tell_difference(self, topic: str, lost: bool) -> None:
-        try:
-            snapshot = self._core.entry_rows(topic.encode())
-        except PresenceError:  # the tracker is over
-            return
+        snapshot = self._core.entry_rows(topic.encode())
         self._floor[topic] = snapshot.seq
         entries = [entry_from_row(topic, row) for row in json.loads(snapshot.text)]
         changes = self._mirrors.get(topic, Mirror(self._order_of)).difference(topic, entries)

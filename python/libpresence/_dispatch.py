@@ -13,7 +13,7 @@ import asyncio
 import json
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from ._backlog import Backlog
@@ -40,6 +40,7 @@ logger = logging.getLogger("libpresence")
 
 SLICE = 256  # events between two turns of the loop
 CALLBACK_PATIENCE = 1.0  # seconds a running callback may take at stop
+EXIT_TIMEOUT = 1.0
 
 Hook = Callable[..., Any]
 
@@ -297,6 +298,14 @@ class Dispatcher:
             self._stop_task = self._loop.create_task(self._stop(timeout, here))
         await asyncio.shield(self._stop_task)
 
+    async def until_loop_ends(self) -> AsyncGenerator[None, None]:
+        """Stops what nobody stopped when the loop shuts its asynchronous generators down, as asyncio.run does."""
+        try:
+            yield
+        finally:
+            if self._stop_task is None and not self.core.life.forked:
+                await self.stop(EXIT_TIMEOUT, False)
+
     async def _stop(self, timeout: float, here: bool) -> None:
         try:
             await run_blocking(self.core.stop, max(0, int(timeout * 1000)))
@@ -304,7 +313,7 @@ class Dispatcher:
                 pass
         finally:
             if self._fetcher is not None:
-                self._fetcher.cancel()
+                self._fetcher.stop()
             for flow in list(self._flows.values()):
                 flow.cancel()
             await self._callbacks.stop(min(CALLBACK_PATIENCE, timeout / 2), here)

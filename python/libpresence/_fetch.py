@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
+from ._errors import TrackerClosed
 from ._types import Event, Presences
 
 logger = logging.getLogger("libpresence")
@@ -48,6 +49,7 @@ class Fetcher:
         self._batch = batch
         self._timeout = timeout
         self._slots = asyncio.Semaphore(concurrency)
+        self._stopped = False
         self._running: set[asyncio.Task[Any]] = set()
         self._lists: dict[str, tuple[bytes, asyncio.Task[tuple[Extras, bool]]]] = {}
 
@@ -73,7 +75,12 @@ class Fetcher:
             shared = (text, self._start(self._extras(topic, presences)))
             self._lists[topic] = shared
             shared[1].add_done_callback(partial(self._forget, topic))
-        extras, _ = await asyncio.shield(shared[1])
+        try:
+            extras, _ = await asyncio.shield(shared[1])
+        except asyncio.CancelledError:
+            if shared[1].cancelled():
+                raise TrackerClosed() from None
+            raise
         return merge(presences, extras)
 
     def _forget(self, topic: str, task: asyncio.Task[Any]) -> None:
@@ -106,6 +113,8 @@ class Fetcher:
         return self._answer(topic, task)
 
     def _answer(self, topic: str, task: asyncio.Task[Any]) -> Extras | None:
+        if task.cancelled() and self._stopped:
+            raise TrackerClosed()
         if task.cancelled():
             logger.error("fetch for topic %r was cancelled", topic)
             return None
@@ -129,7 +138,9 @@ class Fetcher:
         if not task.cancelled():
             task.exception()  # it has been logged, or comes too late
 
-    def cancel(self) -> None:
+    def stop(self) -> None:
+        """Whoever waits for a fetch gets TrackerClosed."""
+        self._stopped = True
         for task in list(self._running):
             task.cancel()
 

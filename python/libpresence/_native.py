@@ -12,11 +12,22 @@ import json
 import logging
 import os
 import struct
+import threading
+import time
 import weakref
 from collections import deque
 from typing import Any, NamedTuple
 
-from ._errors import BY_CODE, ForkedError, InternalError, LimitExceeded, OutOfMemory, PresenceError, PresenceTimeout
+from ._errors import (
+    BY_CODE,
+    ForkedError,
+    InternalError,
+    LimitExceeded,
+    OutOfMemory,
+    PresenceError,
+    PresenceTimeout,
+    TrackerClosed,
+)
 from ._ffi import ffi, lib
 from ._options import Options, config_error
 from ._types import Stats
@@ -34,7 +45,12 @@ _new = ffi.new
 _string = ffi.string
 
 
+_exiting = threading.Event()
+
+
 def error_of(code: int) -> PresenceError:
+    if code == TrackerClosed.code and _exiting.is_set() and threading.current_thread().daemon:
+        time.sleep(EXIT_TIMEOUT_MS / 1000)  # it is about to be ended with the interpreter, which is no error of its own
     kind = BY_CODE.get(code)
     return kind() if kind else InternalError(f"unknown error {code}")
 
@@ -308,6 +324,7 @@ def _stop_all() -> None:
     """Tells the other members at exit. Threads that still drain get their STOPPED event; nothing is freed."""
     for core in list(_open_cores):
         if not core.life.forked and not core.stopped:
+            _exiting.set()
             lib.glue_set_wake(core.pointer, ffi.NULL)
             lib.presence_tracker_stop(core.pointer, EXIT_TIMEOUT_MS)
             core.stopped = True

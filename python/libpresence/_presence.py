@@ -79,6 +79,8 @@ class Presence(Calls):
             await dispatcher.stop(0, False)
             raise
         self._core, self._owners, self._dispatcher = core, owners, dispatcher
+        self._keeper = dispatcher.until_loop_ends()
+        await anext(self._keeper)
         return self
 
     async def stop(self, timeout: float = 5) -> None:
@@ -86,6 +88,7 @@ class Presence(Calls):
         if self._dispatcher is not None:
             self._here()
             await self._dispatcher.stop(timeout, inside.get() is not None)
+            await self._keeper.aclose()
 
     async def __aenter__(self: Self) -> Self:
         return self if self._started() else await self.start()

@@ -98,7 +98,10 @@ class Subscription(_Base):
             if step is None:
                 await self._ready.wait()
             else:
-                event = await self._dispatcher.state(self._topic, step)
+                try:
+                    event = await self._dispatcher.state(self._topic, step)
+                except TrackerClosed:
+                    raise StopAsyncIteration from None
                 feed.state_given(step)
                 return event
 
@@ -143,7 +146,10 @@ class SyncSubscription(_Base):
             if step is None:
                 self._wait(deadline)
             else:
-                event = self._make_state(self._topic, step)
+                try:
+                    event = self._make_state(self._topic, step)
+                except TrackerClosed:
+                    raise StopIteration from None
                 feed.state_given(step)
                 return event
 

@@ -91,7 +91,10 @@ class Tracker(Calls):
             return
         core.check_fork()
         if thread.is_alive() and threading.current_thread() is not thread:
-            self._on_loop(lambda: dispatcher.stop(timeout, self._hook() is not None))
+            try:
+                self._on_loop(lambda: dispatcher.stop(timeout, self._hook() is not None))
+            except TrackerClosed:  # somebody else has stopped it meanwhile
+                pass
         if self._hook() is None:
             thread.join(timeout)
 
@@ -125,7 +128,9 @@ class Tracker(Calls):
             coroutine.close()
             raise TrackerClosed() from None
         while not concurrent.futures.wait((future,), timeout=WAIT_SLICE).done:
-            if not thread.is_alive():
+            if not thread.is_alive() and not future.done():
+                future.cancel()
+                coroutine.close()
                 raise TrackerClosed()
         return future.result()
 
