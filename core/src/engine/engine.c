@@ -231,7 +231,7 @@ static void fire(pr_engine *e, pr_timer *timer) {
     case PR_TIMER_LIVENESS: pr_member_timer(e, timer->owner); break;
     case PR_TIMER_REQUEST: pr_request_timeout(e, timer->owner); break;
     case PR_TIMER_DIAL: pr_dial_fire(e, timer->owner); break;
-    case PR_TIMER_HANDSHAKE: pr_peer_close(e, timer->owner, PR_ERROR_PROTOCOL, "no HELLO in time"); break;
+    case PR_TIMER_HANDSHAKE: pr_peer_close(e, timer->owner, 0, NULL); break;
     }
 }
 
