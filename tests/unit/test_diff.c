@@ -8,6 +8,7 @@
 
 #include "diff.h"
 #include "heap.h"
+#include "records.h"
 
 typedef struct fixture {
     heap heap;
@@ -360,6 +361,62 @@ static void finish_cannot_fail(void **state) {
     pr_diff_free(first);
 }
 
+static void finish_of_many_cannot_fail(void **state) {
+    enum { N = 100 };
+    static const char name[] = "a-member-name-of-64-bytes-xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
+    fixture *f = *state;
+    pr_id ids[N];
+    assert_int_equal(pr_store_name_log(f->store, 2, 9, pr_str(name, PR_MEMBER_NAME_MAX)), 0);
+    for (uint64_t i = 0; i < N; i++) ids[i] = insert(f, 2, i + 1, "t", "k", "{}");
+    assert_int_equal(pr_diff_begin(f->store, N, N * 3), 0);
+    f->heap.fail_on = true;
+    heap_fail(&f->heap, 1);
+    for (size_t i = 0; i < N; i++) pr_diff_show(f->store, ids[i]);
+    pr_diff *d = pr_diff_finish(f->store);
+    heap_fail(&f->heap, 0);
+    assert_non_null(d);
+    assert_int_equal(d->size, N);
+    pr_diff_free(d);
+}
+
+/* Two keys whose 32 bits of hash are equal: found by trying, about 80,000 are enough. */
+static void find_equal_hashes(pr_id topic, char *a, char *b) {
+    enum { ROOM = 1 << 21 };
+    uint32_t *seen = calloc(ROOM, sizeof *seen);
+    for (uint32_t n = 1;; n++) {
+        snprintf(a, 16, "%u", n);
+        uint32_t hash = pr_key_hash(topic, pr_cstr(a));
+        if (!seen[hash % ROOM]) seen[hash % ROOM] = n;
+        snprintf(b, 16, "%u", seen[hash % ROOM]);
+        if (strcmp(a, b) && pr_key_hash(topic, pr_cstr(b)) == hash) break;
+    }
+    free(seen);
+}
+
+static void keys_of_equal_hash_are_apart(void **state) {
+    fixture *f = *state;
+    char a[16], b[16], expected[200];
+    size_t keys;
+    pr_view v;
+    pr_store_view(f->store, insert(f, 0, 1, "t", "other", "{}"), &v);
+    find_equal_hashes(v.topic_id, a, b);
+    pr_id id_a = insert(f, 0, 2, "t", a, "{}"), id_b = insert(f, 0, 3, "t", b, "{}"),
+          id_c = insert(f, 0, 4, "t", a, "{}");
+    begin(f);
+    pr_diff_show(f->store, id_a);
+    pr_diff_show(f->store, id_b);
+    pr_diff_show(f->store, id_c);
+    snprintf(expected, sizeof expected, "J %s 2 {} F\nJ %s 3 {} F\nJ %s 4 {}\n", a, b, a);
+    finish(f, expected);
+    pr_store_count(f->store, pr_cstr("t"), &keys, NULL);
+    assert_int_equal(keys, 2);
+    begin(f);
+    hide_and_remove(f, id_a, 1);
+    hide_and_remove(f, id_b, 1);
+    snprintf(expected, sizeof expected, "L %s 2 {} because 1\nL %s 3 {} because 1 L\n", a, b);
+    finish(f, expected);
+}
+
 static void more_than_announced_still_works(void **state) {
     fixture *f = *state;
     pr_id ids[40];
@@ -413,6 +470,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_diff_outlives_the_store, setup, teardown),
         cmocka_unit_test_setup_teardown(entries_of_a_removed_id_are_another_entity, setup, teardown),
         cmocka_unit_test_setup_teardown(finish_cannot_fail, setup, teardown),
+        cmocka_unit_test_setup_teardown(finish_of_many_cannot_fail, setup, teardown),
+        cmocka_unit_test_setup_teardown(keys_of_equal_hash_are_apart, setup, teardown),
         cmocka_unit_test_setup_teardown(more_than_announced_still_works, setup, teardown),
         cmocka_unit_test_setup_teardown(outside_a_diff_only_the_flag_changes, setup, teardown),
     };

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "hash.h"
+#include "records.h"
 #include "store_model.h"
 
 typedef struct run {
@@ -403,7 +404,16 @@ static void change_owner(run *r) {
     }
 }
 
+/* Nothing is left behind in the records that readers do not see. */
+static void check_records(const pr_store *s, size_t watched) {
+    assert_int_equal(s->topics.count, watched);
+    assert_int_equal(s->topic_table.size, watched);
+    assert_int_equal(s->entries.count + s->keys.count + s->locals.count + s->wides.count, 0);
+    assert_int_equal(s->key_table.size + s->owned_table.size + s->wide_table.size, 0);
+}
+
 static void end(run *r) {
+    size_t watched = 0;
     r->before = r->now;
     memset(r->reasons, 0, sizeof r->reasons);
     assert_int_equal(pr_diff_begin(r->store, MODEL_ENTRIES, MODEL_ENTRIES * 2000), 0);
@@ -412,6 +422,8 @@ static void end(run *r) {
     take_diffs(r, pr_diff_finish(r->store));
     check(r);
     assert_int_equal(pr_store_size(r->store), 0);
+    for (int t = 0; t < MODEL_TOPICS; t++) watched += r->watched[t];
+    check_records(r->store, watched);
     pr_store_free(r->store);
     assert_int_equal(r->heap.blocks, 0);
     assert_int_equal(r->heap.bytes, 0);
@@ -437,7 +449,7 @@ static void history(uint64_t seed, bool failing) {
     free(r);
 }
 
-enum { HISTORIES = 2000 };
+enum { HISTORIES = 1000 };
 
 static void histories_equal_the_model(void **state) {
     (void)state;
@@ -449,9 +461,40 @@ static void histories_with_failing_allocations_equal_the_model(void **state) {
     for (uint64_t seed = 1; seed <= HISTORIES; seed++) history(seed * 7919, true);
 }
 
+/* Each allocation of an insert fails in turn, a thousand times over: the store does not grow by it. */
+static void failed_inserts_leave_nothing_behind(void **state) {
+    heap h = {0};
+    pr_alloc alloc = heap_allocator(&h);
+    pr_store *s;
+    pr_id first, id;
+    presence_owner owner;
+    size_t bytes = 0, failed = 0;
+    (void)state;
+    assert_int_equal(pr_store_new(&alloc, &s), 0);
+    assert_int_equal(pr_store_owner_open(s, 0, &owner), 0);
+    for (uint64_t round = 0; round < 8000; round++) {
+        presence_str meta = model_meta(round % 2 ? 1 : MODEL_METAS - 1);
+        uint64_t dot = round % 4 < 2 ? 9 : 1ull << 40;
+        assert_int_equal(pr_store_insert(s, 1, 1, 1, pr_cstr("t"), pr_cstr("k"), pr_cstr("{}"), 0, &first), 0);
+        heap_fail(&h, 1 + round / 4 % 4);
+        int error = pr_store_insert(s, 1, 5, dot, pr_cstr(round % 3 ? "t" : "fresh"), pr_cstr("k"), meta, owner, &id);
+        failed += error != 0;
+        heap_fail(&h, 0);
+        if (!error) pr_store_remove(s, id);
+        pr_store_remove(s, first);
+        check_records(s, 0);
+        if (round == 1000) bytes = h.bytes;
+        if (round > 1000) assert_int_equal(h.bytes, bytes);
+    }
+    assert_true(failed > 100);
+    pr_store_free(s);
+    assert_int_equal(h.blocks, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(histories_equal_the_model),
+        cmocka_unit_test(failed_inserts_leave_nothing_behind),
         cmocka_unit_test(histories_with_failing_allocations_equal_the_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

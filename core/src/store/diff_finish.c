@@ -95,8 +95,8 @@ static void mark_edge(pr_store *s, size_t start, size_t end) {
     pr_id head = pr_key_head(s, c->topics[first->topic].topic, first->hash, key_of(s, first));
     size_t after = head ? pr_key_visible(s, head) : 0, before = after + leaves - joins;
     /* joins come first and leaves last in the order of the diff */
-    first->first = !before && after && first->kind == PRESENCE_JOIN;
-    last->last = before && !after && last->kind == PRESENCE_LEAVE;
+    first->first = first->kind == PRESENCE_JOIN && !before;
+    last->last = last->kind == PRESENCE_LEAVE && !after;
 }
 
 static void mark_edges(pr_store *s, size_t size) {
