@@ -33,3 +33,13 @@ size_t pr_engine_probe_logs(const pr_engine *e, pr_engine_log_probe *out, size_t
     }
     return size;
 }
+
+bool pr_engine_probe_remembers(const pr_engine *e, uint64_t inst) {
+    if (inst == e->inst || pr_member_of(e, inst) != NULL) return true;
+    for (const pr_node *node = e->members.next; node != &e->members; node = node->next) {
+        const pr_member *member = node->owner;
+        for (size_t i = 0; i < member->floors_size; i++)
+            if (member->floors[i].inst == inst) return true;
+    }
+    return false;
+}

@@ -19,5 +19,7 @@ typedef struct pr_engine_log_probe {
 
 /* Fills at most room; returns how many there are. */
 size_t pr_engine_probe_logs(const pr_engine *, pr_engine_log_probe *out, size_t room);
+/* Whether this instance still has a record, or its floor is kept under its name. */
+bool pr_engine_probe_remembers(const pr_engine *, uint64_t inst);
 
 #endif

@@ -201,8 +201,10 @@ static void check_log(pr_sim *sim, sim_process *process, const pr_engine_log_pro
         check_content(sim, process, history, probe->log);
     seen->checked = state;
     seen->checked_size = size;
-    if (probe->shown && !seen->was_shown && seen->was_hidden_full && sim->failure[0] == 0)
+    if (probe->shown && !seen->was_shown && seen->was_hidden_full && size > 0 && seen->turn + 1 == process->turns &&
+        sim->failure[0] == 0)
         check_reveal(sim, process, probe, history);
+    seen->turn = process->turns;
     seen->was_shown = probe->shown;
     seen->was_hidden_full = !probe->shown && size > 0;
 }
@@ -222,6 +224,14 @@ static void check_own(pr_sim *sim, sim_process *process) {
     }
 }
 
+/* Dropped, and forgotten with its grave: nothing is remembered of the floor (3.9.3). */
+static void forget_floors(const pr_sim *sim, sim_process *process) {
+    for (size_t i = 0; i < process->view.size; i++)
+        if (process->view.logs[i].floor != 0 &&
+            !pr_engine_probe_remembers(process->engine, sim->oracle.histories[i]->inst))
+            process->view.logs[i].floor = 0;
+}
+
 void sim_check(pr_sim *sim, sim_process *process) {
     pr_engine_log_probe probes[LOGS_MAX];
     process->turns++;
@@ -232,6 +242,7 @@ void sim_check(pr_sim *sim, sim_process *process) {
         check_own(sim, process);
     }
     process->view.changed = false;
+    forget_floors(sim, process);
     size_t logs = pr_engine_probe_logs(process->engine, probes, LOGS_MAX);
     for (size_t i = 0; i < logs && i < LOGS_MAX && sim->failure[0] == 0; i++) check_log(sim, process, &probes[i]);
 }

@@ -151,7 +151,7 @@ void sim_dial_start(pr_sim *sim, sim_process *process, const pr_action *action) 
 }
 
 /* ---- ends of processes and hosts ---- */
-static void end_dies(pr_sim *sim, sim_conn *conn, int side, bool vanish) {
+static void end_dies(pr_sim *sim, sim_conn *conn, int side, bool vanish, bool orderly) {
     sim_pipe *out = &conn->pipe[1 - side], *in = &conn->pipe[side];
     bool unread = in->inbox.size + in->user.size > 0;
     conn->end[side].state = SIM_END_DONE;
@@ -162,7 +162,7 @@ static void end_dies(pr_sim *sim, sim_conn *conn, int side, bool vanish) {
         return;
     }
     if (out->end == 0) { /* a kernel with unread bytes sends RST instead of FIN */
-        out->end = unread || pr_sim_random(sim, 4) == 0 ? PR_END_RESET : PR_END_CLOSED;
+        out->end = !orderly && (unread || pr_sim_random(sim, 4) == 0) ? PR_END_RESET : PR_END_CLOSED;
         out->end_at = sim->now + sim_latency(sim);
     }
 }
@@ -172,7 +172,7 @@ void sim_network_process_ended(pr_sim *sim, int process, bool vanish) {
         for (int side = 0; side < 2; side++) {
             sim_conn *conn = sim->conns[i];
             if (conn->used && conn->end[side].process == process && conn->end[side].state != SIM_END_DONE)
-                end_dies(sim, conn, side, vanish);
+                end_dies(sim, conn, side, vanish, sim->processes[process]->leaving);
         }
     for (size_t i = 0; i < sim->dials_size; i++)
         if (sim->dials[i].used && sim->dials[i].process == process) sim->dials[i].used = false;

@@ -46,6 +46,7 @@ typedef struct sim_seen_log {
     pr_state checked; /* state at the last check of P1 to P3 */
     size_t checked_size;
     bool was_shown, was_hidden_full;
+    uint64_t turn; /* of the last look: a gap means that the log was dropped meanwhile */
 } sim_seen_log;
 
 typedef struct sim_view {
