@@ -55,20 +55,13 @@ static void on_error(presence_tracker *tracker, int code, const char *text) {
     tracker->want_wake = true;
 }
 
-/* A younger member of the same name lives: this one stops, without a LEAVE for the name (protocol.md 3.9.5). */
+/* A younger member of the same name lives: this one stops, without a LEAVE for the name (protocol.md 3.9.5). The
+ * engine has told of the conflict before. */
 static void on_yield(presence_tracker *tracker, const char *address) {
-    pr_member_info self;
-    memset(&self, 0, sizeof self);
     if (tracker->end == 0) tracker->end = PRESENCE_ENAME;
     if (tracker->end != PRESENCE_ENAME) return;
     snprintf(tracker->ended_text, sizeof tracker->ended_text, "a live member at %s has the same name",
              *address ? address : "an unknown address");
-    if (pr_engine_members(tracker->engine, &self, 1) > 0) {
-        self.status = PRESENCE_MEMBER_CONFLICT;
-        self.reason = "conflict";
-        if (*address) snprintf(self.address, sizeof self.address, "%s", address);
-        on_member(tracker, &self);
-    }
     pr_net_stop(tracker->net, 200);
     tracker->want_wake = true;
 }

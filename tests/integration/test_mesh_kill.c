@@ -1,0 +1,182 @@
+/* Members in processes of their own that are killed, stopped, restarted or out of descriptors. */
+#define _GNU_SOURCE 1 /* pipe2 */
+#include "trackers.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* ---- the child: this program again, so that it shares nothing with its parent ---- */
+typedef struct child {
+    pid_t pid;
+    char address[80];
+} child;
+
+static int run_child(char **arguments) { /* name, join, heartbeat, presences, descriptors (0: as they are) */
+    const char *const options[] = {"name",       arguments[0],  "join",       arguments[1], "heartbeat_ms",
+                                   arguments[2], "permdown_ms", "2592000000", NULL};
+    presence_tracker *tracker = open_tracker(options);
+    presence_owner owner = open_owner(tracker);
+    char address[80];
+    for (int i = 0; i < atoi(arguments[3]); i++) {
+        char key[32];
+        snprintf(key, sizeof key, "%s-%d", arguments[0], i);
+        track(tracker, owner, "room", key, "{}");
+    }
+    if (atoi(arguments[4]) > 0) {
+        int next = dup(0);
+        struct rlimit limit = {(rlim_t)(next + atoi(arguments[4])), (rlim_t)(next + atoi(arguments[4]))};
+        close(next);
+        if (setrlimit(RLIMIT_NOFILE, &limit) != 0) return 1;
+    }
+    if (presence_tracker_address(tracker, address, sizeof address) != 0) return 1;
+    printf("%s\n", address);
+    fflush(stdout);
+    char end;
+    while (read(0, &end, 1) < 0 && errno == EINTR) {} /* until the parent is gone */
+    presence_tracker_close(tracker);
+    return 0;
+}
+
+static child start(const char *name, const char *join, const char *heartbeat, const char *presences,
+                   const char *descriptors) {
+    int out[2], in[2];
+    child c;
+    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(in, O_CLOEXEC), 0);
+    c.pid = fork();
+    if (c.pid == 0) {
+        dup2(in[0], 0);
+        dup2(out[1], 1);
+        execl("/proc/self/exe", "child", name, join, heartbeat, presences, descriptors, (char *)NULL);
+        _exit(127);
+    }
+    close(out[1]);
+    close(in[0]); /* in[1] stays open until this program ends */
+    FILE *reader = fdopen(out[0], "r");
+    assert_non_null(fgets(c.address, sizeof c.address, reader));
+    c.address[strcspn(c.address, "\n")] = 0;
+    fclose(reader);
+    return c;
+}
+
+static void end(child *c) {
+    int status;
+    kill(c->pid, SIGKILL);
+    assert_int_equal(waitpid(c->pid, &status, 0), c->pid);
+}
+
+typedef struct wanted {
+    presence_tracker *tracker;
+    size_t metas;
+} wanted;
+
+static bool has_metas(void *user) {
+    wanted *w = user;
+    return count_metas(w->tracker, "room") == w->metas;
+}
+
+static void await_metas(presence_tracker *tracker, size_t metas) {
+    wanted w = {tracker, metas};
+    if (!wait_until(has_metas, &w)) fail_msg("there were never %zu metas", metas);
+}
+
+static presence_tracker *observer_of(const char *name, const char *heartbeat) {
+    const char *const options[] = {"name", name, "heartbeat_ms", heartbeat, "permdown_ms", "2592000000", NULL};
+    presence_tracker *tracker = open_tracker(options);
+    assert_int_equal(presence_subscribe(tracker, S("room"), NULL), 0);
+    return tracker;
+}
+
+/* Heartbeats come once a minute here: only the closed connection can tell in time. */
+static void kill_is_seen_by_the_closed_connection(void **state) {
+    (void)state;
+    char address[80];
+    static kept k;
+    memset(&k, 0, sizeof k);
+    presence_tracker *a = observer_of("a", "60000");
+    assert_int_equal(presence_tracker_address(a, address, sizeof address), 0);
+    child b = start("b", address, "60000", "50", "0");
+    await_metas(a, 50);
+    int64_t killed = now_ms();
+    end(&b);
+    await_metas(a, 0);
+    printf("kill -9 seen after %d ms\n", (int)(now_ms() - killed));
+    drain_all(a, &k);
+    assert_int_equal(k.leaves, 50);
+    assert_int_equal(k.last_reason, PRESENCE_REASON_MEMBER_DOWN);
+    assert_folded(a, "room", &k);
+    presence_tracker_close(a);
+}
+
+static void a_restart_under_the_same_name_replaces(void **state) {
+    (void)state;
+    char address[80];
+    static kept k;
+    memset(&k, 0, sizeof k);
+    presence_tracker *a = observer_of("a", "100");
+    assert_int_equal(presence_tracker_address(a, address, sizeof address), 0);
+    child b = start("b", address, "100", "5", "0");
+    await_metas(a, 5);
+    end(&b);
+    b = start("b", address, "100", "3", "0");
+    await_metas(a, 3);
+    drain_all(a, &k);
+    assert_folded(a, "room", &k);
+    end(&b);
+    presence_tracker_close(a);
+}
+
+static void a_frozen_member_is_hidden_and_comes_back(void **state) {
+    (void)state;
+    char address[80];
+    static kept k;
+    memset(&k, 0, sizeof k);
+    presence_tracker *a = observer_of("a", "100");
+    assert_int_equal(presence_tracker_address(a, address, sizeof address), 0);
+    child b = start("b", address, "100", "7", "0");
+    await_metas(a, 7);
+    assert_int_equal(kill(b.pid, SIGSTOP), 0);
+    await_metas(a, 0);
+    assert_int_equal(kill(b.pid, SIGCONT), 0);
+    await_metas(a, 7); /* without tracking again */
+    drain_all(a, &k);
+    assert_int_equal(k.joins, 14);
+    assert_folded(a, "room", &k);
+    end(&b);
+    presence_tracker_close(a);
+}
+
+/* b has few descriptors left and strangers take them all; when they are gone it accepts members again. */
+static void no_descriptors_is_survived(void **state) {
+    (void)state;
+    int strangers[40];
+    child b = start("b", "", "100", "3", "4");
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    to.sin_port = htons((uint16_t)atoi(strrchr(b.address, ':') + 1));
+    for (int i = 0; i < 40; i++) {
+        strangers[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(connect(strangers[i], (struct sockaddr *)&to, sizeof to), 0);
+    }
+    for (int i = 0; i < 40; i++) close(strangers[i]);
+    const char *const options[] = {"name", "a", "join", b.address, "heartbeat_ms", "100", NULL};
+    presence_tracker *a = open_tracker(options);
+    await_metas(a, 3);
+    presence_tracker_close(a);
+    end(&b);
+}
+
+int main(int count, char **arguments) {
+    if (count > 1) return run_child(arguments + 1);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(kill_is_seen_by_the_closed_connection),
+        cmocka_unit_test(a_restart_under_the_same_name_replaces),
+        cmocka_unit_test(a_frozen_member_is_hidden_and_comes_back),
+        cmocka_unit_test(no_descriptors_is_survived),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
