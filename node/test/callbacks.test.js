@@ -193,7 +193,7 @@ test('handleResync may be overridden: it gets the state, fetched, instead of the
     fetch (topic, presences) { return Object.fromEntries(Object.keys(presences).map(key => [key, { user: key }])) }
     async handleDiff (diff) {
       calls.push('diff')
-      if (calls.length === 1) await new Promise(resolve => { open = resolve })
+      if (!open) await new Promise(resolve => { open = resolve })
     }
 
     handleResync (topic, presences) { calls.push([topic, presences]) }
