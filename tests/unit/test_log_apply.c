@@ -223,6 +223,13 @@ static void test_live_that_lies(void **unused) {
     assert_int_equal(pr_log_apply_live(s.log, &gap, &s.changes), PR_GAP);
     assert_int_equal(pr_log_apply_live(s.log, &old, &s.changes), PR_STALE);
     assert_true(picture(&s) == before);
+    /* an older LIVE in the middle of a pass would leave have above asof */
+    uint64_t alive[] = {1, 3};
+    pr_live part = {.w = 20, .hi = 5, .eids = alive, .eids_size = 2}, older = {.w = 15, .hi = 10};
+    assert_int_equal(side_live(&s, &part), PR_APPLIED);
+    before = picture(&s);
+    assert_int_equal(pr_log_apply_live(s.log, &older, &s.changes), PR_STALE);
+    assert_true(picture(&s) == before);
     side_close(&s);
 }
 
