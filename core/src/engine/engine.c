@@ -248,7 +248,8 @@ void pr_engine_tick(pr_engine *e, pr_time now) {
 uint64_t pr_engine_deadline(const pr_engine *e) {
     uint64_t due = pr_timers_next(&e->timers), lease = PR_NO_TIME;
     if (pr_node_linked(&e->sweeps) && !e->retry.slot) return e->now.mono_ms;
-    if (pr_store_owner_first_lease(e->store, &lease) && lease < due) due = lease;
+    bool ended = e->left || e->yielded;
+    if (!ended && pr_store_owner_first_lease(e->store, &lease) && lease < due) due = lease;
     return due;
 }
 

@@ -16,13 +16,14 @@ static void claim(pr_engine *e, pr_peer *peer, pr_hello *hello) {
     peer->claimed = m->inst;
 }
 
-static void send_preamble(pr_engine *e, pr_peer *peer) {
+static int send_preamble(pr_engine *e, pr_peer *peer) {
     uint8_t preamble[PR_PREAMBLE_SIZE];
     pr_preamble_write(preamble);
     pr_bytes *bytes = pr_bytes_new(e->alloc, preamble, sizeof preamble);
-    if (!bytes) return;
-    pr_peer_send_bytes(e, peer, bytes);
+    if (!bytes) return PRESENCE_ENOMEM;
+    int rc = pr_peer_send_bytes(e, peer, bytes);
     pr_bytes_release(bytes);
+    return rc;
 }
 
 void pr_hello_send(pr_engine *e, pr_peer *peer) {
@@ -38,8 +39,7 @@ void pr_hello_send(pr_engine *e, pr_peer *peer) {
     peer->period_sent = hello->self.period_ms;
     size_t count = 0, taken = pr_record_bytes(&hello->self) + 256;
     if (pr_digest_hello(e, peer, taken, &count) == 0) hello->records = (pr_records){e->records, count};
-    send_preamble(e, peer);
-    if (pr_peer_send(e, peer, message)) pr_peer_close(e, peer, 0, NULL);
+    if (send_preamble(e, peer) || pr_peer_send(e, peer, message)) pr_peer_close(e, peer, 0, NULL);
 }
 
 static pr_peer *other_link(pr_engine *e, const pr_peer *peer, uint64_t inst) {
