@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ._errors import InvalidKey, InvalidMeta, InvalidTopic
 
 RESERVED = ("phx_ref", "phx_ref_prev")
 
-to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False)
+
+
+def _make_to_json() -> Callable[[Any], str]:
+    """JSONEncoder.encode makes a new encoder for each call; CPython's can be kept, which halves the time of a track."""
+    try:
+        kept = json.encoder.c_make_encoder(  # type: ignore[attr-defined]
+            None, _encoder.default, json.encoder.encode_basestring, None, ":", ",", False, False, False
+        )
+        if "".join(kept({"a": [1, "é"]}, 0)) == '{"a":[1,"é"]}':
+            return lambda value: "".join(kept(value, 0))
+    except Exception:
+        pass
+    return _encoder.encode
+
+
+to_json = _make_to_json()
 
 
 def topic_text(topic: Any) -> str:

@@ -46,3 +46,26 @@ def errors(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[str]]
     """The error lines logged so far."""
     caplog.set_level(logging.DEBUG, "libpresence")
     yield lambda: [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+class _Tally:
+    """Ends the run with "N passed, N failed", as every runner of the project does."""
+
+    def __init__(self) -> None:
+        self.failed: set[str] = set()
+        self.ran: set[str] = set()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.failed.add(report.nodeid)
+        if report.when == "call" or report.failed:
+            self.ran.add(report.nodeid)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        print(f"{len(self.ran - self.failed)} passed, {len(self.failed)} failed")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not config.option.collectonly:
+        config.pluginmanager.register(_Tally(), "tally")
