@@ -379,6 +379,21 @@ static void finish_of_many_cannot_fail(void **state) {
     pr_diff_free(d);
 }
 
+static void what_a_huge_diff_reserved_is_given_back(void **state) {
+    enum { N = 5000 };
+    fixture *f = *state;
+    pr_id *ids = malloc(N * sizeof *ids);
+    for (uint64_t i = 0; i < N; i++) ids[i] = insert(f, 0, i + 1, i % 2 ? "t" : "u", i % 3 ? "k" : "l", "{}");
+    size_t bytes = f->heap.bytes;
+    assert_int_equal(pr_diff_begin(f->store, N, N * 3), 0);
+    for (size_t i = 0; i < N; i++) pr_diff_show(f->store, ids[i]);
+    pr_diff *d = pr_diff_finish(f->store);
+    assert_int_equal(d->size, N / 2);
+    assert_int_equal(f->heap.bytes, bytes + d->bytes);
+    pr_diff_free(d);
+    free(ids);
+}
+
 /* Two keys whose 32 bits of hash are equal: found by trying, about 80,000 are enough. */
 static void find_equal_hashes(pr_id topic, char *a, char *b) {
     enum { ROOM = 1 << 21 };
@@ -471,6 +486,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(entries_of_a_removed_id_are_another_entity, setup, teardown),
         cmocka_unit_test_setup_teardown(finish_cannot_fail, setup, teardown),
         cmocka_unit_test_setup_teardown(finish_of_many_cannot_fail, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_a_huge_diff_reserved_is_given_back, setup, teardown),
         cmocka_unit_test_setup_teardown(keys_of_equal_hash_are_apart, setup, teardown),
         cmocka_unit_test_setup_teardown(more_than_announced_still_works, setup, teardown),
         cmocka_unit_test_setup_teardown(outside_a_diff_only_the_flag_changes, setup, teardown),

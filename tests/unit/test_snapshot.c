@@ -8,6 +8,7 @@
 #include "hash.h"
 #include "heap.h"
 #include "snapshot.h"
+#include <pthread.h>
 
 typedef struct fixture {
     heap heap;
@@ -266,6 +267,60 @@ static void without_memory_there_is_no_snapshot(void **state) {
     pr_diff_free(d);
 }
 
+static void *read_everything(void *store) {
+    const pr_store *s = store;
+    size_t rows_seen = 0;
+    for (int i = 0; i < 300; i++) {
+        pr_rows *rows;
+        size_t keys, metas;
+        if (!pr_store_list(s, pr_cstr("t"), &rows)) rows_seen += rows->size, pr_rows_free(rows);
+        if (!pr_store_get(s, pr_cstr("t"), pr_cstr("k1"), &rows)) rows_seen += rows->size, pr_rows_free(rows);
+        if (!pr_store_topics(s, &rows)) rows_seen += rows->size, pr_rows_free(rows);
+        pr_store_count(s, pr_cstr("t"), &keys, &metas);
+        rows_seen += keys + metas;
+    }
+    return (void *)rows_seen;
+}
+
+/* Reading writes nothing shared: several readers at once get the same (seen by the thread sanitizer, too). */
+static void readers_run_side_by_side(void **state) {
+    pr_alloc alloc = pr_alloc_default();
+    pr_store *s;
+    pthread_t threads[4];
+    pr_id id;
+    (void)state;
+    assert_int_equal(pr_store_new(&alloc, &s), 0);
+    for (uint64_t i = 1; i <= 60; i++) {
+        char key[8];
+        snprintf(key, sizeof key, "k%u", (unsigned)(i % 7));
+        assert_int_equal(pr_store_insert(s, 1, i, i, pr_cstr("t"), pr_cstr(key), pr_cstr("{}"), 0, &id), 0);
+        pr_diff_show(s, id);
+    }
+    for (size_t i = 0; i < 4; i++) assert_int_equal(pthread_create(&threads[i], NULL, read_everything, s), 0);
+    for (size_t i = 0; i < 4; i++) {
+        void *seen;
+        assert_int_equal(pthread_join(threads[i], &seen), 0);
+        assert_int_equal((size_t)seen, 300 * (60 + 9 + 1 + 7 + 60));
+    }
+    pr_store_free(s);
+}
+
+static void texts_over_the_limits_are_refused(void **state) {
+    fixture *f = *state;
+    char *text = calloc(1, PR_META_MAX + 2);
+    pr_id id;
+    pr_meta_hold old;
+    presence_str t = pr_cstr("t"), long_name = pr_str(text, 256), long_meta = pr_str(text, PR_META_MAX + 1);
+    assert_int_equal(pr_store_insert(f->store, 1, 1, 1, long_name, t, pr_cstr("{}"), 0, &id), PRESENCE_ELIMIT);
+    assert_int_equal(pr_store_insert(f->store, 1, 1, 1, t, long_name, pr_cstr("{}"), 0, &id), PRESENCE_ELIMIT);
+    assert_int_equal(pr_store_insert(f->store, 1, 1, 1, t, t, long_meta, 0, &id), PRESENCE_ELIMIT);
+    assert_int_equal(pr_store_watch(f->store, long_name), PRESENCE_ETOPIC);
+    id = show(f, 1, 1, "t", "k", "{}");
+    assert_int_equal(pr_store_set(f->store, id, 2, long_meta, &old), PRESENCE_ELIMIT);
+    assert_int_equal(pr_store_dot(f->store, id), 1);
+    free(text);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_unknown_topic_is_empty_and_has_a_sequence_number, setup, teardown),
@@ -279,6 +334,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_key_with_many_metas_is_ordered, setup, teardown),
         cmocka_unit_test_setup_teardown(a_diff_has_both_members, setup, teardown),
         cmocka_unit_test_setup_teardown(a_diff_names_each_key_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(readers_run_side_by_side, setup, teardown),
+        cmocka_unit_test_setup_teardown(texts_over_the_limits_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(without_memory_there_is_no_snapshot, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -190,6 +190,10 @@ static bool fit_block(pr_store *s, size_t bytes) {
     return true;
 }
 
+/* What a diff as large as this has reserved is not kept for later ones. */
+#define KEEP_CHANGES 4096
+#define KEEP_BYTES   ((size_t)1 << 20)
+
 static void reset(pr_store *s) {
     pr_changing *c = &s->changing;
     for (size_t i = 0; i < c->topics_size; i++) {
@@ -198,6 +202,7 @@ static void reset(pr_store *s) {
     }
     c->size = c->topics_size = c->text_size = 0;
     c->open = false;
+    if (c->room > KEEP_CHANGES || c->text_room > KEEP_BYTES || c->block_room > KEEP_BYTES) pr_changing_free(s);
 }
 
 pr_diff *pr_diff_finish(pr_store *s) {

@@ -127,12 +127,18 @@ static void undo_insert(pr_store *s, const inserting *n) {
     if (n->topic) pr_topic_drop_if_unused(s, n->topic);
 }
 
+/* Callers have checked texts; a blob could not even hold longer ones. */
+static bool fits(presence_str topic, presence_str key, presence_str meta) {
+    return topic.size <= PR_TOPIC_MAX && key.size <= PR_KEY_MAX && meta.size <= PR_META_MAX;
+}
+
 int pr_store_insert(pr_store *s, uint16_t log, uint64_t eid, uint64_t dot, presence_str topic, presence_str key,
                     presence_str meta, presence_owner owner, pr_id *out) {
     inserting n = {0};
     *out = 0;
     int error = owner ? pr_store_owner_check(s, owner) : 0;
     if (error) return error;
+    if (!fits(topic, key, meta)) return PRESENCE_ELIMIT;
     pr_log_row *row = pr_log_row_need(s, log);
     if (!row || !reserve_insert(s, &n, topic, key, meta) || (owner && !(n.local = pr_owner_take(s, owner))) ||
         !wide_reserve(s, dot - eid, &n.wide)) {
@@ -154,6 +160,7 @@ int pr_store_set(pr_store *s, pr_id id, uint64_t dot, presence_str meta, pr_meta
     pr_entry *e = pr_entry_at(s, id);
     uint32_t wide = 0;
     *old = (pr_meta_hold){0};
+    if (meta.size > PR_META_MAX) return PRESENCE_ELIMIT;
     uint32_t blob = pr_blob_take(&s->blobs, pr_entry_key(s, e), meta);
     if (!blob) return PRESENCE_ENOMEM;
     if (e->delta != PR_DELTA_WIDE && !wide_reserve(s, dot - e->eid, &wide)) {

@@ -95,6 +95,7 @@ void pr_store_count(const pr_store *s, presence_str topic, size_t *keys, size_t 
 size_t pr_store_topic_count(const pr_store *s) { return s->visible_topics; }
 
 int pr_store_watch(pr_store *s, presence_str topic) {
+    if (topic.size > PR_TOPIC_MAX) return PRESENCE_ETOPIC;
     pr_id id = pr_topic_need(s, topic);
     if (!id) return PRESENCE_ENOMEM;
     s->watched += !pr_topic_at(s, id)->watch++;
