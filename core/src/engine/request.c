@@ -92,9 +92,19 @@ void pr_request_send(pr_engine *e, pr_member *m, pr_peer *peer) {
     message.as.request.subscribe = subscribe;
     if (pr_peer_send(e, peer, &message)) return;
     pr_request_clear(e, m);
+    if (peer->claimed == m->inst) peer->claimed = 0; /* what HELLO asked for is replaced by this */
     source->subscribed = subscribe;
     m->asked = source;
     arm(e, m);
+}
+
+/* HELLO carried our state of its log, which the peer has taken as a REQ. */
+void pr_request_claimed(pr_engine *e, pr_peer *peer) {
+    pr_member *m = peer->claimed == peer->inst ? pr_member_of(e, peer->inst) : NULL;
+    peer->claimed = 0;
+    if (!m || !m->copy || !pr_member_up(m)) return;
+    pr_source *source = source_need(e, m->copy, peer);
+    if (source) source->subscribed = true;
 }
 
 /* One REQ per link for the log of its other end, as soon as that instance holds its name (3.7.1). */
@@ -103,11 +113,6 @@ void pr_request_subscribe(pr_engine *e, pr_peer *peer) {
     if (!m || !m->copy || !pr_member_up(m)) return;
     pr_source *source = pr_source_of(m->copy, peer);
     if (source && source->subscribed) return;
-    if (peer->claimed == peer->inst && (source = source_need(e, m->copy, peer))) {
-        source->subscribed = true; /* HELLO carried our state */
-        peer->claimed = 0;
-        return;
-    }
     if (source && source->refused_until > e->now.mono_ms) return;
     pr_request_send(e, m, peer);
 }
