@@ -46,7 +46,7 @@ typedef struct pr_conn {
     uv_connect_t connect;
     uv_write_t write;
     uv_shutdown_t shutdown;
-    bool writing, shut;
+    bool writing, shut, peer_ended;
     pr_notice notice;
     pr_buffer rest; /* the beginning of a frame */
     /* out[first, sent) is written and to be released under the lock, [sent, sent + flying) is being written */

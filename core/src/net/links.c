@@ -181,6 +181,10 @@ static void on_shut(uv_shutdown_t *shutdown, int status) {
  * destroy what it has not read yet. */
 static void shut_when_written(pr_conn *conn) {
     if (conn->state != PR_CONN_CLOSING || conn->writing || conn->sent < conn->out_size || conn->shut) return;
+    if (conn->peer_ended) {
+        pr_net_conn_end(conn, 0);
+        return;
+    }
     conn->shut = true;
     conn->shutdown.data = conn;
     if (uv_shutdown(&conn->shutdown, (uv_stream_t *)&conn->tcp, on_shut) != 0) pr_net_conn_end(conn, 0);
@@ -263,6 +267,11 @@ static int end_of(ssize_t error) {
 static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *from) {
     pr_conn *conn = stream->data;
     if (size == 0) return;
+    if (size == UV_EOF && conn->state == PR_CONN_CLOSING && conn->sent < conn->out_size) {
+        conn->peer_ended = true; /* both say good-bye at once: ours is still written */
+        uv_read_stop(stream);
+        return;
+    }
     if (size < 0) {
         pr_net_conn_end(conn, end_of(size));
         return;
