@@ -1,4 +1,4 @@
-/* The JSON of presences (api.md): {"key":{"metas":[{…,"phx_ref":"…","phx_ref_prev":"…"}]}}, from snapshots and diffs.
+/* The JSON of presences (api.md), from snapshots and diffs: {"key":{"metas":[{…,"phx_ref":"…"}]}}. */
  */
 #include "snapshot.h"
 #include "sort.h"
