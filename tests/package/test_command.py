@@ -1,0 +1,166 @@
+"""The presence command: a member, an observer, every command, every exit code."""
+
+import json
+import os
+import pathlib
+import re
+import select
+import signal
+import subprocess
+import time
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+COMMAND = os.environ.get("PRESENCE_COMMAND", str(ROOT / "build/presence"))
+PATIENCE = 20
+
+
+def run(*words, **options):
+    return subprocess.run([COMMAND, *words], capture_output=True, text=True, timeout=60, **options)
+
+
+class Running:
+    """A command that goes on, whose lines are read with a deadline."""
+
+    def __init__(self, *words):
+        self.process = subprocess.Popen([COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.rest = b""
+
+    def line(self):
+        deadline = time.monotonic() + PATIENCE
+        while b"\n" not in self.rest:
+            assert select.select([self.process.stdout], [], [], max(0, deadline - time.monotonic()))[0], "no line came"
+            got = os.read(self.process.stdout.fileno(), 65536)
+            assert got, self.process.stderr.read().decode()
+            self.rest += got
+        line, self.rest = self.rest.split(b"\n", 1)
+        return json.loads(line)
+
+    def until(self, wanted):
+        line = self.line()
+        while not wanted(line):
+            line = self.line()
+        return line
+
+    def end(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+        self.process.stderr.close()
+
+
+@pytest.fixture
+def member():
+    with Running("join", "--listen", "127.0.0.1:0", "--cluster", "cli-test", "--name", "server") as running:
+        running.address = running.line()["address"]
+        yield running
+
+
+def at(member):
+    return ["--join", member.address, "--cluster", "cli-test"]
+
+
+def test_version_and_help():
+    header = (ROOT / "core/include/presence.h").read_text()
+    version = ".".join(re.search(rf"PRESENCE_VERSION_{part} (\d+)", header).group(1) for part in ("MAJOR", "MINOR", "PATCH"))
+    done = run("--version")
+    assert (done.returncode, done.stdout.strip()) == (0, f"presence {version}")
+    done = run("--help")
+    assert done.returncode == 0
+    for word in ("watch TOPIC", "--timeout", "--heartbeat-ms", "--join", "exit:"):
+        assert word in done.stdout
+
+
+@pytest.mark.parametrize("words", [
+    [], ["nonsense"], ["list"], ["list", "a", "b"], ["watch"], ["track", "room"], ["members", "x"],
+    ["list", "room", "--bogus"], ["list", "room", "--heartbeat-ms", "1"], ["list", "room", "--timeout", "soon"],
+    ["list", "room", "--join", "nonsense"], ["list", "room", "--secret", "x"], ["members", "--listen", "0.0.0.0:0"],
+    ["list", "room", "--suspect-ms", "500"],
+])
+def test_usage(words):
+    done = run(*words)
+    assert done.returncode == 2, done
+    assert done.stderr and not done.stdout
+
+
+def test_not_reachable():
+    for words in (["list", "room"], ["list", "room", "--join", "127.0.0.1:1"], ["members", "--join", "127.0.0.1:1"]):
+        done = run(*words)
+        assert done.returncode == 3, done
+        assert "reached" in done.stderr
+
+
+def test_a_track_is_watched_and_listed(member):
+    # --listen: a member of its own, not an observer, so that other observers see it too
+    with Running("watch", "room", *at(member)) as watch:
+        state = watch.line()
+        assert state == {"topic": "room", "event": "presence_state", "payload": {}}
+        with Running("track", "room", "u1", '{"n": 1}', "--listen", "127.0.0.1:0", *at(member)) as track:
+            ref = track.line()["ref"]
+            diff = watch.until(lambda line: line["event"] == "presence_diff")
+            assert diff["payload"] == {"joins": {"u1": {"metas": [{"n": 1, "phx_ref": ref}]}}, "leaves": {}}
+            done = run("list", "room", *at(member))
+            assert done.returncode == 0
+            assert json.loads(done.stdout) == diff["payload"]["joins"]
+            assert track.end() == 0
+        diff = watch.until(lambda line: line["event"] == "presence_diff")
+        assert diff["payload"]["leaves"] == {"u1": {"metas": [{"n": 1, "phx_ref": ref}]}}
+        assert watch.end(signal.SIGINT) == 0
+
+
+def test_an_observer_is_no_member_and_leaves_no_trace(member):
+    with Running("watch", "room", *at(member)) as watch:
+        watch.line()
+        listed = [json.loads(line) for line in run("members", *at(member)).stdout.splitlines()]
+        assert [(m["name"], m["observer"], m["status"]) for m in listed] == [("server", False, "up")]
+        everyone = [json.loads(line) for line in run("members", "--all", *at(member)).stdout.splitlines()]
+        assert any(m["is_self"] and m["observer"] and m["name"].startswith("cli-") for m in everyone)
+        watch.end(signal.SIGKILL)
+    listed = [json.loads(line) for line in run("members", *at(member)).stdout.splitlines()]
+    assert [m["name"] for m in listed] == ["server"]
+
+
+def test_what_an_observer_tracks_is_seen_by_members(member):
+    with Running("track", "room", "u1", *at(member)) as track:
+        track.line()
+        member.until(lambda line: line["event"] == "member" and line["status"] == "up")
+        assert track.end() == 0
+    member.until(lambda line: line["event"] == "member" and line["status"] == "left")
+
+
+@pytest.mark.parametrize("words", [["track", "", "k"], ["track", "room", "k", "[1]"], ["track", "room", "k", "{"], ["list", "x" * 256]])
+def test_bad_operands(member, words):
+    done = run(*words, *at(member))
+    assert done.returncode == 2, done
+    assert "presence:" in done.stderr
+
+
+def test_a_closed_pipe_ends_it_quietly(member):
+    with Running("watch", "room", *at(member)) as watch:
+        watch.line()
+        watch.process.stdout.close()
+        assert watch.process.wait(PATIENCE) == 0
+        assert watch.process.stderr.read() == b""
+
+
+def test_the_environment_is_read(member):
+    env = {**os.environ, "LIBPRESENCE_JOIN": member.address, "LIBPRESENCE_CLUSTER": "cli-test"}
+    assert run("list", "room", env=env).stdout == "{}\n"
+    assert run("list", "room", env={**env, "LIBPRESENCE_CLUSTER": "another"}).returncode == 3
+    assert run("list", "room", env={**env, "LIBPRESENCE_HEARTBEAT_MS": "x"}).returncode == 2
+
+
+def test_a_member_whose_name_is_taken_fails(member):
+    with Running("join", "--listen", "127.0.0.1:0", "--name", "server", *at(member)) as younger:
+        younger.line()
+        assert member.process.wait(PATIENCE) == 1
+        assert b"same name" in member.process.stderr.read()
