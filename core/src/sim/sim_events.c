@@ -100,7 +100,8 @@ static void drain(pr_sim *sim, sim_conn *conn, int side) {
     for (size_t left = size; left > 0;) {
         size_t piece = sim->network.pieces && pr_sim_random(sim, 2) == 0 ? 1 + pr_sim_random(sim, left) : left;
         if (pipe->pieces_head + pipe->pieces_size == pipe->pieces_room) {
-            memmove(pipe->pieces, pipe->pieces + pipe->pieces_head, pipe->pieces_size * sizeof *pipe->pieces);
+            if (pipe->pieces_size > 0)
+                memmove(pipe->pieces, pipe->pieces + pipe->pieces_head, pipe->pieces_size * sizeof *pipe->pieces);
             if (pipe->pieces_head == 0) {
                 size_t more = pipe->pieces_room * 2 + 8;
                 pipe->pieces = sim_resize(sim, pipe->pieces, pipe->pieces_room * sizeof *pipe->pieces,

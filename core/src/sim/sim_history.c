@@ -199,6 +199,7 @@ static bool can_connect(const history_run *run, int a, int b) {
 }
 
 static bool connected(const history_run *run) {
+    if (run->seeds == 1 && !pr_sim_alive(run->sim, 0)) return false; /* the only seed yielded to a twin */
     uint32_t seen = 0, all = 0;
     for (int host = 0; host < run->hosts; host++)
         if (pr_sim_alive(run->sim, host)) all |= 1u << host;
