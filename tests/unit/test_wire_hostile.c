@@ -254,8 +254,8 @@ static void malformed_protobuf_is_refused(void **state) {
     static const struct {
         const char *data;
         size_t size;
-    } all[] = {{"\x00", 1},         {"\x07\x01", 2},     {"\x0b", 1},     {"\x0c", 1},        {"\x80", 1},
-               {"\x79\x01\x02", 3}, {"\x7d\x01\x02", 3}, {"\x78\xff", 2}, {"\x7a\x05\x01", 3}};
+    } all[] = {{"\x00", 1}, {"\x00\x01", 2},     {"\x07\x01", 2},     {"\x0b", 1},     {"\x0c", 1},
+               {"\x80", 1}, {"\x79\x01\x02", 3}, {"\x7d\x01\x02", 3}, {"\x78\xff", 2}, {"\x7a\x05\x01", 3}};
     for (uint8_t type = 1; type <= 12; type++)
         for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
             struct raw *r = raw_new();

@@ -50,6 +50,24 @@ static void decoding_survives_every_failure(void **state) {
     wire_pair_close(&pair);
 }
 
+/* a lack of memory is not remembered when the next frame is bad for its own sake */
+static void a_failure_is_told_once(void **state) {
+    (void)state;
+    heap h = {0};
+    pr_alloc alloc = heap_allocator(&h);
+    pr_decoder *decoder;
+    static pr_message out;
+    static const uint8_t unlinked[] = {0x39, 1, 2, 3, 4, 5, 6, 7, 8};
+    assert_int_equal(pr_decoder_new(&alloc, &decoder), 0);
+    pr_frame_in frame = {PR_HEARTBEAT, unlinked, sizeof unlinked};
+    h.fail_in = 1;
+    assert_int_equal(pr_decode(decoder, &frame, &out), PRESENCE_ENOMEM);
+    frame.size--;
+    assert_int_equal(pr_decode(decoder, &frame, &out), PRESENCE_EPROTOCOL);
+    pr_decoder_free(decoder);
+    assert_int_equal(h.blocks, 0);
+}
+
 static void encode_with_failures(const pr_message *m, const pr_buffer *expected) {
     for (size_t fail_at = 1;; fail_at++) {
         heap h = {0};
@@ -153,9 +171,13 @@ static void nothing_is_allocated_for_a_promise(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(decoder_may_not_come_to_be),        cmocka_unit_test(decoding_survives_every_failure),
-        cmocka_unit_test(encoding_survives_every_failure),   cmocka_unit_test(a_full_buffer_is_a_limit),
-        cmocka_unit_test(scratch_is_bounded_and_given_back), cmocka_unit_test(nothing_is_allocated_for_a_promise),
+        cmocka_unit_test(decoder_may_not_come_to_be),
+        cmocka_unit_test(decoding_survives_every_failure),
+        cmocka_unit_test(a_failure_is_told_once),
+        cmocka_unit_test(encoding_survives_every_failure),
+        cmocka_unit_test(a_full_buffer_is_a_limit),
+        cmocka_unit_test(scratch_is_bounded_and_given_back),
+        cmocka_unit_test(nothing_is_allocated_for_a_promise),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

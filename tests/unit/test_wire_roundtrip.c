@@ -43,6 +43,25 @@ static void topics_keep_their_identity(void **state) {
     wire_pair_close(&pair);
 }
 
+static void a_state_goes_only_to_somebody(void **state) {
+    (void)state;
+    wire_pair pair;
+    wire_pair_open(&pair);
+    sample *s = sample_new(8);
+    sample_next(s, PR_HELLO);
+    pr_hello *hello = &s->message.as.hello;
+    hello->to = 0;
+    hello->has_state = true;
+    hello->state = (pr_state){.have = 1, .asof = 1, .floor = 1};
+    wire_encode(&pair, &s->message);
+    assert_int_equal(wire_decode(&pair, pair.buffer.data, pair.buffer.size), 0);
+    size_t size = pair.buffer.size;
+    hello->has_state = false;
+    assert_int_equal(wire_encode(&pair, &s->message), size);
+    free(s);
+    wire_pair_close(&pair);
+}
+
 static void record_bytes_is_what_a_record_takes(void **state) {
     (void)state;
     wire_pair pair;
@@ -179,6 +198,7 @@ int main(void) {
         cmocka_unit_test(live_round_trips),
         cmocka_unit_test(small_round_trips),
         cmocka_unit_test(topics_keep_their_identity),
+        cmocka_unit_test(a_state_goes_only_to_somebody),
         cmocka_unit_test(record_bytes_is_what_a_record_takes),
         cmocka_unit_test(a_join_takes_84_to_88_bytes),
         cmocka_unit_test(an_update_takes_61_to_69_bytes),
