@@ -54,10 +54,8 @@ class Callbacks {
 
   push (event) {
     const t = this.#topic(event.topic)
-    if (t.lost || event.seq <= t.floor) return
-    t.items.push({ event, rows: event.rows })
-    this.#bytes += event.size
-    this.#count++
+    if (t.lost || event.seq <= t.floor) return // the state that will be read, or was read, has it
+    this.#keep(t, { event, rows: event.rows })
     if (this.#bytes > this.#tracker.queueBytes || this.#count > this.#tracker.callbackQueue) this.#overflow()
     this.#run()
   }
@@ -69,15 +67,26 @@ class Callbacks {
     this.#run()
   }
 
+  /** What belongs to the first sync does not count, and is never dropped for being too much. */
+  #keep (t, item) {
+    t.items.push(item)
+    if (item.event.first) return
+    this.#bytes += item.event.size
+    this.#count++
+  }
+
   #drop ({ event }) {
+    if (event.first) return
     this.#bytes -= event.size
     this.#count--
   }
 
   #overflow () {
     for (const t of this.#topics.values()) {
-      if (t.items.length === 0) continue
+      const kept = t.items.filter(({ event }) => event.first)
+      if (kept.length === t.items.length) continue
       for (const item of t.items.splice(0)) this.#drop(item)
+      t.items = kept
       t.lost = true
       this.#delivery.resyncs++
     }
@@ -105,15 +114,13 @@ class Callbacks {
     let presences
     if (own) presences = (await this.#delivery.stateEvent(t.name, text, true)).payload
     else await this.#delivery.fetchDiff(event)
-    this.#bytes += event.size
-    this.#count++
-    t.items.unshift({ event, rows, state: own ? state : undefined, presences })
+    this.#keep(t, { event, rows, state: own ? state : undefined, presences })
   }
 
   #take () {
     const batch = []
     for (const t of this.#topics.values()) {
-      if (t.lost && !t.preparing) this.#prepare(t)
+      if (t.lost && !t.preparing && t.items.length === 0) this.#prepare(t)
       if (t.preparing || t.items.length === 0) continue
       const item = t.items.shift()
       this.#drop(item)
@@ -130,10 +137,16 @@ class Callbacks {
       const diffs = batch.filter(({ item }) => !item.state)
       for (const { t, item } of resyncs) await this.#giveResync(t, item)
       if (diffs.length > 0) await this.#giveDiffs(diffs)
-      for (const { t } of batch) if (t.fold.empty && t.items.length === 0 && !t.lost && !t.preparing) this.#topics.delete(t.name)
+      for (const { t } of batch) this.#forget(t)
     }
     this.#running = false
     this.#delivery.checkIdle()
+  }
+
+  /** An empty topic, unless something older than what was read of it may still come. */
+  #forget (t) {
+    if (!t.fold.empty || t.items.length > 0 || t.lost || t.preparing) return
+    if (this.#delivery.hasPassed(t.name, t.floor)) this.#topics.delete(t.name)
   }
 
   async #giveResync (t, item) {

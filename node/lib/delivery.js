@@ -32,6 +32,8 @@ class Delivery {
   #fetching = 0
   #waitingBytes = 0
   #paused = false
+  #lastSeq = 0
+  #synced = false // the first sync is over: bounds count from now on
   #members = Promise.resolve()
   #memberCalls = 0
   #idleWaiters = new Set()
@@ -124,7 +126,9 @@ class Delivery {
     switch (event[0]) {
       case DIFF: case RESYNC: return this.#acceptChanges(event)
       case MEMBER: return this.#acceptMember(new Member(event[1]))
-      case SYNCED: return this.#wakeSynced()
+      case SYNCED:
+        this.#synced = true
+        return this.#wakeSynced()
       case ERROR: return this.#presence.raise(failure(event[1], event[2]))
       case STOPPED: return this.#presence.stopped(event[1], event[2])
     }
@@ -132,11 +136,15 @@ class Delivery {
 
   #wanted (topic) { return this.#callbacks !== undefined || this.#subscriptions.has(topic) }
 
+  /** Whether everything of a topic up to seq has come by. */
+  hasPassed (topic, seq) { return this.#lastSeq >= seq && !this.#lanes.has(topic) }
+
   #acceptChanges ([kind, topic, seq, text, rows]) {
+    this.#lastSeq = seq
     if (!this.#wanted(topic)) return
     if (text === undefined) return this.#lose(topic)
     const event = kind === DIFF
-      ? new PresenceEvent({ topic, event: 'presence_diff', text, seq, rows })
+      ? new PresenceEvent({ topic, event: 'presence_diff', text, seq, rows, first: !this.#synced })
       : new PresenceEvent({ topic, event: 'presence_state', text, seq, resync: true })
     if (!this.#presence.overridden('fetch') && !this.#lanes.has(topic)) return this.#deliver(event)
     this.#waitingBytes += event.size

@@ -23,6 +23,7 @@ class Hooks {
 
   /** Listeners one by one: one that throws does not keep the others from hearing. */
   tell (event, topic, ...parameters) {
+    if (event !== 'error' && this.#tracker.state !== 'open') return
     for (const listener of this.target.rawListeners(event)) {
       try {
         const result = listener.apply(this.target, parameters)

@@ -23,10 +23,17 @@ function libcName () {
 const platform = `${process.platform}-${process.arch}-${libcName()}`
 const file = path.join(__dirname, '..', 'prebuilds', platform, 'presence.node')
 
-if (!fs.existsSync(file)) {
-  const error = new Error(`libpresence: no addon for ${platform} (${file} is missing); build it in a checkout of libpresence with: ` +
-    'cmake -S . -B build -G Ninja -DPRESENCE_NODE=ON && cmake --build build')
-  error.code = 'MODULE_NOT_FOUND'
-  throw error
+const build = 'build it in a checkout of libpresence with: cmake -S . -B build -G Ninja -DPRESENCE_NODE=ON && cmake --build build'
+
+function load () {
+  if (!fs.existsSync(file)) {
+    throw Object.assign(new Error(`libpresence: no addon for ${platform} (${file} is missing); ${build}`), { code: 'MODULE_NOT_FOUND' })
+  }
+  try {
+    return require(file)
+  } catch (cause) {
+    throw new Error(`libpresence: the addon for ${platform} does not load (${cause.message}); ${build}`, { cause })
+  }
 }
-module.exports = require(file)
+
+module.exports = load()

@@ -138,7 +138,12 @@ class Owners {
       const [add, remove, event] = way
       const onEnd = () => this.#close(record)
       const weak = new WeakRef(owner) // a record must not keep what it watches
-      owner[add](event, onEnd)
+      try {
+        owner[add](event, onEnd)
+      } catch (error) {
+        this.#close(record)
+        throw error
+      }
       record.stopListening = () => weak.deref()?.[remove](event, onEnd)
     }
     this.#collected.register(owner, record, record)

@@ -59,12 +59,12 @@ class PresenceEvent {
   #changes
   #onBadText
 
-  constructor ({ topic, event, text, seq = 0, rows = [], resync = false, fetched = true }) {
+  constructor ({ topic, event, text, seq = 0, rows = [], resync = false, fetched = true, first = false }) {
     this.topic = topic
     this.event = event
     this.resync = resync
     this.fetched = fetched
-    Object.defineProperty(this, 'seq', { value: seq })
+    Object.defineProperties(this, { seq: { value: seq }, first: { value: first } })
     this.#rawText = this.#text = text
     this.#rows = rows
   }

@@ -15,6 +15,7 @@ class Subscription {
   #delivery
   #queue = []
   #bytes = 0
+  #count = 0
   #floor
   #state // { text } to be fetched; undefined: none wanted
   #stateEvent // fetched, to be given next
@@ -51,9 +52,12 @@ class Subscription {
   push (event) {
     if (this.#closed || this.#lost || event.seq <= this.#floor) return
     this.#queue.push(event)
-    this.#bytes += event.size
+    if (!event.first) { // what belongs to the first sync does not count
+      this.#bytes += event.size
+      this.#count++
+    }
     const { queueBytes, callbackQueue } = this.#delivery.tracker
-    if (this.#bytes > queueBytes || this.#queue.length > callbackQueue) this.#overflow()
+    if (this.#bytes > queueBytes || this.#count > callbackQueue) this.#overflow()
     this.#notify()
   }
 
@@ -64,8 +68,8 @@ class Subscription {
   }
 
   #overflow () {
-    this.#queue = []
-    this.#bytes = 0
+    this.#queue = this.#first ? [] : this.#queue.filter(event => event.first)
+    this.#bytes = this.#count = 0
     this.#lost = true
     if (!this.#first) this.#delivery.resyncs++
   }
@@ -121,12 +125,15 @@ class Subscription {
   #ready () {
     if (this.#closed) return this.#finish()
     if (this.#stateEvent) return this.#giveState()
-    if (this.#lost && !this.#fetching) this.#renew()
+    if (this.#lost && !this.#fetching && this.#queue.length === 0) this.#renew()
     if (this.#state && !this.#fetching) this.#fetchState(this.#state.text)
     const waiting = this.#fetching || this.#state
     if (!waiting && this.#queue.length > 0) {
       const value = this.#queue.shift()
-      this.#bytes -= value.size
+      if (!value.first) {
+        this.#bytes -= value.size
+        this.#count--
+      }
       return { done: false, value }
     }
     return this.#ended && !waiting ? this.#finish() : undefined

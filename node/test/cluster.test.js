@@ -6,7 +6,9 @@ const assert = require('node:assert/strict')
 const path = require('node:path')
 const net = require('node:net')
 const { randomUUID } = require('node:crypto')
+const { once } = require('node:events')
 const { spawn } = require('node:child_process')
+const { Worker } = require('node:worker_threads')
 const { Presence } = require('..')
 const { startCluster, waitFor } = require('../testing.js')
 
@@ -101,6 +103,31 @@ test('a new member has what was there before it, with one diff per topic', async
   assert.deepEqual(metas.at(-1), ['room', 500])
 })
 
+test('the first sync never overflows a slow consumer', async t => {
+  const [one] = await pair(t, {}, Named)
+  one.trackMany(one.owner(), Array.from({ length: 300 }, (_, n) => [`t${n % 100}`, n, {}]))
+  let open
+  const joined = []
+  const late = new Presence({
+    ...quick,
+    cluster: clusterOf(one),
+    join: [one.address],
+    callbackQueue: 5,
+    async handleDiff (diff) {
+      for (const { changes } of Object.values(diff)) joined.push(...changes.map(({ kind, key }) => kind + key))
+      if (!open) await new Promise(resolve => { open = resolve })
+    }
+  })
+  await late.start()
+  t.after(() => late.stop())
+  await late.synced()
+  await waitFor(() => open && late.count('t99') === 3)
+  open()
+  await late.settle()
+  assert.deepEqual(joined.sort(), Array.from({ length: 300 }, (_, n) => `join${n}`).sort())
+  assert.equal(late.stats().resyncs, 0)
+})
+
 test('a member that stops has left, and takes its presences with it; members are told', async t => {
   const seen = []
   class Watching extends Presence {
@@ -140,6 +167,34 @@ for (const [how, reason] of [['process.exit', 'member_left'], ['natural exit', '
     assert.deepEqual(value.changes.map(change => [change.key, change.reason]), [['child', reason]])
     assert.deepEqual(await exited, how === 'SIGKILL' ? [null, 'SIGKILL'] : [0, null])
   })
+}
+
+test('workers that are terminated while diffs pour in: their members have left, nothing crashes', async t => {
+  const cluster = randomUUID()
+  const one = await Presence.start({ ...quick, cluster, name: 'one' })
+  t.after(() => one.stop())
+  const pour = { owner: one.owner(), n: 0 }
+  const pouring = setInterval(() => {
+    for (let i = 0; i < 50; i++) one.track(pour.owner, 'room', pour.n++)
+    if (pour.n % 1000 === 0) one.untrack(pour.owner)
+  }, 1)
+  try {
+    for (let round = 0; round < 3; round++) await terminateWorkers(one, cluster, round)
+  } finally {
+    clearInterval(pouring)
+  }
+})
+
+async function terminateWorkers (one, cluster, round) {
+  const workers = Array.from({ length: 3 }, (_, n) => new Worker(`
+    const { Presence } = require(${JSON.stringify(path.join(__dirname, '..'))})
+    const { parentPort } = require('node:worker_threads')
+    const options = ${JSON.stringify({ ...quick, cluster, name: `worker-${round}-${n}`, join: [one.address] })}
+    Presence.start({ ...options, handleDiff () {} }).then(users => users.ref().synced()).then(() => parentPort.postMessage('open'))`, { eval: true }))
+  await Promise.all(workers.map(worker => once(worker, 'message')))
+  assert.equal(one.members().length, 4)
+  await Promise.all(workers.map(worker => worker.terminate()))
+  await waitFor(() => one.members().length === 1)
 }
 
 test('a younger member takes the name: the older one yields with NAME_CONFLICT', async t => {
