@@ -1,5 +1,4 @@
 /* The JSON of presences (api.md), from snapshots and diffs: {"key":{"metas":[{…,"phx_ref":"…"}]}}. */
- */
 #include "snapshot.h"
 #include "sort.h"
 #include <string.h>
