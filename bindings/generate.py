@@ -123,12 +123,14 @@ def node_error_types(errors: list[Error]) -> str:
 
 
 def outputs() -> dict[Path, str]:
+    """What to write; a source package holds only one of the languages."""
     errors = read_errors()
-    return {
-        ROOT / "python/libpresence/_errors.py": python_errors(errors),
-        ROOT / "node/lib/errors.js": node_errors(errors),
-        ROOT / "node/lib/errors.d.ts": node_error_types(errors),
+    all_files = {
+        "python/libpresence/_errors.py": python_errors(errors),
+        "node/lib/errors.js": node_errors(errors),
+        "node/lib/errors.d.ts": node_error_types(errors),
     }
+    return {ROOT / name: text for name, text in all_files.items() if (ROOT / name.split("/")[0]).is_dir()}
 
 
 def main() -> None:
