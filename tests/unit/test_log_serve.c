@@ -190,6 +190,25 @@ static void test_live_is_bounded_by_the_target(void **unused) {
     side_close(&origin);
 }
 
+static void test_the_ring_grows_with_the_log(void **unused) {
+    (void)unused;
+    pr_log_options o = options(65536);
+    o.ring_min = 2;
+    o.ring_share = 4;
+    log_side origin;
+    side_open(&origin, true, &o, 0);
+    for (int i = 0; i < 48; i++) side_track(&origin, "t", "k");
+    for (uint64_t eid = 1; eid <= 8; eid++) side_untrack(&origin, eid); /* 40 live: 10 removals are held */
+    pr_served_frame f;
+    pr_cursor c = cursor_at(48);
+    assert_int_equal(pr_log_serve(origin.log, &c, true, &f), PR_SERVED_SEGMENT);
+    for (uint64_t eid = 9; eid <= 44; eid++) side_untrack(&origin, eid); /* 4 live: 2 */
+    pr_cursor late = cursor_at(89), two = cursor_at(90);
+    assert_int_equal(pr_log_serve(origin.log, &late, true, &f), PR_SERVED_LIVE);
+    assert_int_equal(pr_log_serve(origin.log, &two, true, &f), PR_SERVED_SEGMENT);
+    side_close(&origin);
+}
+
 /* ---- relays ---- */
 
 typedef struct chain {
@@ -379,6 +398,7 @@ int main(void) {
         cmocka_unit_test(test_removals_are_cut_in_version_order),
         cmocka_unit_test(test_live_in_parts),
         cmocka_unit_test(test_live_is_bounded_by_the_target),
+        cmocka_unit_test(test_the_ring_grows_with_the_log),
         cmocka_unit_test(test_a_bare_state_needs_a_stop),
         cmocka_unit_test(test_a_cursor_knows_its_position),
         cmocka_unit_test(test_a_relay_cuts_at_stops),
