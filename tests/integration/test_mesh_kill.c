@@ -16,7 +16,8 @@ typedef struct child {
     char address[80];
 } child;
 
-static int run_child(char **arguments) { /* name, join, heartbeat, presences, descriptors (0: as they are) */
+static int
+run_child(char **arguments) { /* name, join, heartbeat, presences, descriptors (0: as they are, -1: and fork) */
     const char *const options[] = {"name",       arguments[0],  "join",       arguments[1], "heartbeat_ms",
                                    arguments[2], "permdown_ms", "2592000000", NULL};
     presence_tracker *tracker = open_tracker(options);
@@ -36,8 +37,10 @@ static int run_child(char **arguments) { /* name, join, heartbeat, presences, de
     if (presence_tracker_address(tracker, address, sizeof address) != 0) return 1;
     printf("%s\n", address);
     fflush(stdout);
+    if (atoi(arguments[4]) < 0 && fork() == 0) presence_tracker_close(tracker); /* the child's child stays alive */
     char end;
     while (read(0, &end, 1) < 0 && errno == EINTR) {} /* until the parent is gone */
+    if (atoi(arguments[4]) < 0) _exit(0);
     presence_tracker_close(tracker);
     return 0;
 }
@@ -113,6 +116,19 @@ static void kill_is_seen_by_the_closed_connection(void **state) {
     presence_tracker_close(a);
 }
 
+/* A child of the killed process that closed its copy of the tracker holds no connection of it open. */
+static void kill_is_seen_though_a_fork_lives_on(void **state) {
+    (void)state;
+    char address[80];
+    presence_tracker *a = observer_of("a", "60000");
+    assert_int_equal(presence_tracker_address(a, address, sizeof address), 0);
+    child b = start("b", address, "60000", "5", "-1");
+    await_metas(a, 5);
+    end(&b);
+    await_metas(a, 0);
+    presence_tracker_close(a);
+}
+
 static void a_restart_under_the_same_name_replaces(void **state) {
     (void)state;
     char address[80];
@@ -174,6 +190,7 @@ int main(int count, char **arguments) {
     if (count > 1) return run_child(arguments + 1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(kill_is_seen_by_the_closed_connection),
+        cmocka_unit_test(kill_is_seen_though_a_fork_lives_on),
         cmocka_unit_test(a_restart_under_the_same_name_replaces),
         cmocka_unit_test(a_frozen_member_is_hidden_and_comes_back),
         cmocka_unit_test(no_descriptors_is_survived),

@@ -8,14 +8,15 @@
 #include <stdatomic.h>
 #include <uv.h>
 
-#define PR_READ_ROOM     65536 /* the one read buffer of a loop */
-#define PR_WRITE_BUFFERS 16
-#define PR_WRITE_TARGET  131072 /* bytes of one write: small, so that progress is seen (protocol.md 3.7.5) */
-#define PR_LINGER_MS     1000
-#define PR_ACCEPT_PAUSE  200 /* ms without accepting after EMFILE and its like */
-#define PR_READ_PAUSE    1000
-#define PR_RESOLVED_MAX  4
-#define PR_UNMADE_MAX    32
+#define PR_READ_ROOM       65536 /* the one read buffer of a loop */
+#define PR_WRITE_BUFFERS   16
+#define PR_WRITE_TARGET    131072 /* bytes of one write: small, so that progress is seen (protocol.md 3.7.5) */
+#define PR_LINGER_MS       1000
+#define PR_ACCEPT_PAUSE    200 /* ms without accepting after EMFILE and its like */
+#define PR_READ_PAUSE      1000
+#define PR_RESOLVED_MAX    4
+#define PR_UNMADE_MAX      32
+#define PR_DESCRIPTORS_MAX 1024
 
 enum pr_net_conn_state {
     PR_CONN_RESOLVING = 1, /* waits for the resolver */
@@ -103,6 +104,7 @@ struct pr_net {
     pr_conn *resolve_first, *resolving; /* those waiting; the one whose request runs, if it still cares */
     uv_getaddrinfo_t resolve;
     bool resolve_running;
+    _Atomic int descriptors[PR_DESCRIPTORS_MAX]; /* of open links by slot, + 1; for a forked child */
     char read_room[PR_READ_ROOM];
     _Atomic uint64_t links, bytes_in, bytes_out, dials, dial_failures;
 };

@@ -125,14 +125,19 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out) {
     *out = uv_buf_init(net->read_room, sizeof net->read_room);
 }
 
+/* A forked child finds it here; it is taken out before the descriptor can mean anything else. */
+static void keep_descriptor(pr_conn *conn, int fd) {
+    if (conn->slot < PR_DESCRIPTORS_MAX) atomic_store(&conn->net->descriptors[conn->slot], fd + 1);
+}
+
 static void tune(pr_conn *conn) {
     uv_os_fd_t fd;
     uv_tcp_nodelay(&conn->tcp, 1);
+    if (uv_fileno((uv_handle_t *)&conn->tcp, &fd) != 0) return;
+    keep_descriptor(conn, fd);
 #ifdef TCP_NOTSENT_LOWAT
     int low = 131072; /* heartbeats wait behind at most so much (protocol.md 5.4) */
-    if (uv_fileno((uv_handle_t *)&conn->tcp, &fd) == 0) {
-        setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &low, sizeof low);
-    }
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &low, sizeof low);
 #endif
 }
 
@@ -166,6 +171,7 @@ void pr_net_conn_end(pr_conn *conn, int down) {
     }
     if (conn->state == PR_CONN_RESOLVING) pr_net_dial_forget(conn);
     conn->state = PR_CONN_CLOSED;
+    if (conn->id) keep_descriptor(conn, -1);
     uv_close((uv_handle_t *)&conn->timer, on_closed);
     if (conn->started && !uv_is_closing((uv_handle_t *)&conn->tcp)) uv_close((uv_handle_t *)&conn->tcp, on_closed);
 }

@@ -227,9 +227,14 @@ void pr_net_free(pr_net *net) {
 }
 
 /* The loop's structures may be half changed by a thread that does not exist here: only descriptors are closed, so that
- * this process does not keep the port and the links of its parent open. epoll is not touched, it is shared. */
+ * this process does not keep the port and the links of its parent open when that one dies. */
 void pr_net_forget(pr_net *net) {
     if (net->listen_fd >= 0) close(net->listen_fd);
+    for (size_t i = 0; i < PR_DESCRIPTORS_MAX; i++) {
+        int fd = atomic_load(&net->descriptors[i]) - 1;
+        if (fd >= 0) close(fd);
+    }
+    close(uv_backend_fd(&net->loop));
 }
 
 int pr_net_reserve(pr_net *net) {
