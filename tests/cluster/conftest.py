@@ -1,5 +1,6 @@
 """Members in C, Python and Node as child processes, driven by JSON lines."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -91,13 +92,24 @@ class Member:
                 del folded[ref]
         return events
 
+    def changes(self, number):
+        """folds until so many changes have come (state is visible before its diff) and returns them"""
+        found = []
+
+        def enough():
+            found.extend(change for event in self.fold() for change in event["changes"])
+            return len(found) >= number
+        until(enough, lambda: f"{number} changes, only {found}")
+        return found
+
     def kill(self, number=signal.SIGKILL):
         self.process.send_signal(number)
 
     def end(self):
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
-            self.process.stdin.close()
             try:
                 self.process.wait(10)
             except subprocess.TimeoutExpired:
