@@ -491,10 +491,36 @@ static void failed_inserts_leave_nothing_behind(void **state) {
     assert_int_equal(h.blocks, 0);
 }
 
+/* The first room for local entries fails after the text has been copied: the copy is given back each time. */
+static void failed_local_inserts_give_their_text_back(void **state) {
+    heap h = {0};
+    pr_alloc alloc = heap_allocator(&h);
+    pr_store *s;
+    pr_id id;
+    presence_owner owner;
+    (void)state;
+    assert_int_equal(pr_store_new(&alloc, &s), 0);
+    assert_int_equal(pr_store_owner_open(s, 0, &owner), 0);
+    assert_int_equal(pr_store_insert(s, 1, 1, 1, pr_cstr("t"), pr_cstr("k"), pr_cstr("{}"), 0, &id), 0);
+    pr_store_remove(s, id);
+    size_t bytes = h.bytes;
+    for (int i = 0; i < 9000; i++) { /* more than a chunk of texts */
+        heap_fail(&h, 1);
+        int error = pr_store_insert(s, 1, 2, 2, pr_cstr("t"), pr_cstr("k"), pr_cstr("{}"), owner, &id);
+        assert_int_equal(error, PRESENCE_ENOMEM);
+    }
+    heap_fail(&h, 0);
+    assert_int_equal(pr_store_insert(s, 1, 3, 3, pr_cstr("t"), pr_cstr("k"), pr_cstr("{}"), 0, &id), 0);
+    assert_int_equal(h.bytes, bytes);
+    pr_store_free(s);
+    assert_int_equal(h.blocks, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(histories_equal_the_model),
         cmocka_unit_test(failed_inserts_leave_nothing_behind),
+        cmocka_unit_test(failed_local_inserts_give_their_text_back),
         cmocka_unit_test(histories_with_failing_allocations_equal_the_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
