@@ -142,7 +142,7 @@ void sim_dial_start(pr_sim *sim, sim_process *process, const pr_action *action) 
     dial->id = action->as.dial.id;
     dial->process = sim->hosts[process->host].process;
     dial->to = -1;
-    if (strncmp(action->as.dial.address, "sim:", 4) == 0) dial->to = atoi(action->as.dial.address + 4);
+    if (strncmp(action->as.dial.address, "sim:", 4) == 0) dial->to = (int)strtol(action->as.dial.address + 4, NULL, 10);
     if (dial->to >= PR_SIM_HOSTS) dial->to = -1;
     dial->give_up_at = sim->now + action->as.dial.timeout_ms;
     sim->dial_count++;
