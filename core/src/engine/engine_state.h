@@ -269,6 +269,7 @@ void pr_source_free(pr_engine *, pr_source *, bool unsubscribe);
 bool pr_source_welcome(const pr_engine *, const pr_source *);
 void pr_request_send(pr_engine *, pr_member *, pr_peer *);
 void pr_request_subscribe(pr_engine *, pr_peer *); /* 3.7.1 */
+void pr_request_claimed(pr_engine *, pr_peer *);
 void pr_request_consider(pr_engine *, pr_member *, pr_peer *, uint64_t version);
 void pr_request_gap(pr_engine *, pr_member *, pr_peer *, uint64_t version);
 void pr_request_progress(pr_engine *, pr_member *, bool segment);

@@ -107,6 +107,7 @@ static void take_rest(pr_engine *e, pr_peer *peer, const pr_hello *hello) {
     pr_member *m = pr_member_of(e, peer->inst);
     if (m) {
         if (pr_member_evidence(e, m)) e->memory_failed = true;
+        pr_request_claimed(e, peer);
         pr_member_heard(e, m, peer->inst, hello->version);
     }
     if (pr_digest_take(e, peer, &hello->records)) e->memory_failed = true;

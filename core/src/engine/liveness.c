@@ -201,7 +201,7 @@ void pr_member_maybe(pr_engine *e, pr_member *m) {
         m->returning = false;
         pr_copy_target(e, m->copy, true);
     }
-    if (m->synced) return;
+    if (m->synced || state.have < m->version) return; /* removals come first: asof may be far ahead of the entries */
     m->synced = true;
     e->synced_check = true;
 }
