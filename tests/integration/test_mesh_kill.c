@@ -167,6 +167,30 @@ static void a_frozen_member_is_hidden_and_comes_back(void **state) {
     presence_tracker_close(a);
 }
 
+/* A peer that reads nothing any more cannot hold back a member that leaves, however much waits for it. */
+static void stop_does_not_wait_for_a_frozen_peer(void **state) {
+    (void)state;
+    char address[80];
+    static char meta[8000];
+    memset(meta, 'x', sizeof meta);
+    memcpy(meta, "{\"a\":\"", 6);
+    memcpy(meta + sizeof meta - 3, "\"}", 3);
+    presence_tracker *a = observer_of("a", "60000");
+    assert_int_equal(presence_tracker_address(a, address, sizeof address), 0);
+    child b = start("b", address, "60000", "1", "0");
+    await_metas(a, 1);
+    assert_int_equal(kill(b.pid, SIGSTOP), 0);
+    presence_owner owner = open_owner(a);
+    for (int i = 0; i < 2000; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "u%d", i);
+        track(a, owner, "big", key, meta);
+    }
+    assert_int_equal(presence_tracker_stop(a, 200), 0);
+    presence_tracker_close(a);
+    end(&b);
+}
+
 /* b has few descriptors left and strangers take them all; when they are gone it accepts members again. */
 static void no_descriptors_is_survived(void **state) {
     (void)state;
@@ -193,6 +217,7 @@ int main(int count, char **arguments) {
         cmocka_unit_test(kill_is_seen_though_a_fork_lives_on),
         cmocka_unit_test(a_restart_under_the_same_name_replaces),
         cmocka_unit_test(a_frozen_member_is_hidden_and_comes_back),
+        cmocka_unit_test(stop_does_not_wait_for_a_frozen_peer),
         cmocka_unit_test(no_descriptors_is_survived),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
