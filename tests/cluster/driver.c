@@ -232,7 +232,7 @@ static const struct {
                 {"synced", do_synced},       {"stop", do_stop}};
 
 static json_t *answer(const char *line) {
-    json_t *request = json_loads(line, 0, NULL), *result = NULL;
+    json_t *request = json_loads(line, JSON_ALLOW_NUL, NULL), *result = NULL;
     const char *what = json_string_value(json_object_get(request, "do"));
     for (size_t i = 0; what && i < sizeof requests / sizeof *requests; i++)
         if (!strcmp(requests[i].name, what)) result = requests[i].run(request);

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import select
 import signal
 import socket
 import subprocess
@@ -40,6 +41,8 @@ def test_one_roster_and_a_kill_hides_only_its_own(method):
     def ask(what):
         process.stdin.write(what + "\n")
         process.stdin.flush()
+        ready, _, _ = select.select([process.stdout], [], [], 20)
+        assert ready, f"no answer to {what}"
         return json.loads(process.stdout.readline())
 
     try:

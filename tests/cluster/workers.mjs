@@ -15,6 +15,7 @@ if (cluster.isPrimary) {
     worker.once('disconnect', () => resolve(null))
     worker.send('list')
   })
+  await Promise.all(workers.map(worker => new Promise(resolve => worker.once('message', resolve)))) // they listen
   const lines = readline.createInterface({ input: process.stdin })
   lines.on('line', async line => {
     const answer = line === 'pids' ? workers.map(w => w.process.pid) : await Promise.all(workers.map(ask))
@@ -23,6 +24,7 @@ if (cluster.isPrimary) {
   lines.on('close', () => { for (const worker of workers) worker.kill() })
 } else {
   const users = await Presence.start({ cluster: 'workers', listen: range, join: [range], heartbeatMs: 200 })
-  users.track(users.owner(), 'room', String(process.pid))
   process.on('message', async () => process.send(Object.keys(await users.list('room')).sort()))
+  users.track(users.owner(), 'room', String(process.pid))
+  process.send('listening')
 }
