@@ -53,12 +53,11 @@ static bool same_entity(const pr_view *v, const pr_up *u) {
     return u->patch || (pr_str_equal(v->topic, u->topic) && pr_str_equal(v->key, u->key));
 }
 
-/* A version is either the birth of one entity or the update of one. */
+/* The dot of another entity. (Not the birth of one: a frame that reaches below it has it in ups, or says it is dead.)
+ */
 static bool dot_is_taken(const pr_log *log, const pr_up *u, pr_id held) {
     pr_id moved = pr_index_find(&log->moves, u->dot);
-    if (moved != 0 && moved != held) return true;
-    if (u->dot > u->eid && pr_index_find(&log->births, u->dot) != 0) return true;
-    return held == 0 && u->dot > u->eid && pr_index_find(&log->moves, u->eid) != 0;
+    return moved != 0 && moved != held;
 }
 
 /* Fills held[i] with the entry of ups[i], 0 for a join; counts joins and updates and their text. */
