@@ -282,6 +282,7 @@ def test_what_is_there_at_the_start_is_told(run_once: Any) -> None:
     from libpresence._callbacks import Callbacks
     from libpresence._backlog import Backlog
     from libpresence._bound import Bound
+    from libpresence._types import Event
 
     async def main() -> None:
         async with Presence(**LOCAL) as users:
@@ -303,6 +304,9 @@ def test_what_is_there_at_the_start_is_told(run_once: Any) -> None:
                 ("b", ["2", "3"]),
             ]
             assert [change.first for diff in told for change in diff.changes] == [True] * 3
+            callbacks.push(Event("a", "presence_diff", 0, text=b'{"joins":{},"leaves":{}}', rows=b"[]"))
+            await until(lambda: callbacks.task is None)
+            assert len(told) == 2, "a diff that is older than the state it was told with"
 
     run_once(main())
 

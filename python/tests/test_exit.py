@@ -195,6 +195,7 @@ if pid == 0:
         os._exit(9)
     owner = connection = events = None
     gc.collect()
+    assert not tracker._core.left, "finalizers do nothing"
     with Tracker(**LOCAL) as own:  # a child may open its own
         own.track(own, "t", "mine")
         assert set(own.list("t")) == {"mine"}

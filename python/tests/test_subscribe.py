@@ -266,6 +266,30 @@ def test_subscribe_again_after_the_last_left(run_once: Any) -> None:
     run_once(main())
 
 
+def test_diffs_that_the_state_contains_are_left_out() -> None:
+    from libpresence._bound import Bound
+    from libpresence._feed import Feed, StateDue
+    from libpresence._native import Snapshot
+    from libpresence._types import Event
+
+    feed = Feed("t", Bound(1000, 10, lambda: False))
+
+    def take() -> Snapshot:  # diffs come while it is taken
+        for seq in (4, 5, 6):
+            feed.push(Event("t", "presence_diff", seq, text=b"{}"))
+        return Snapshot(b"{}", 5, 0)
+
+    feed.take_snapshot = take
+    feed.begin()
+    due = feed.poll()
+    assert isinstance(due, StateDue) and not due.resync
+    feed.state_given(due)
+    feed.push(Event("t", "presence_diff", 5, text=b"{}"))
+    event = feed.poll()
+    assert isinstance(event, Event) and event.seq == 6
+    assert feed.poll() is None
+
+
 def test_error_when_another_has_the_name_ends_iteration(run_once: Any) -> None:
     from libpresence._feed import Ended, Feed
     from libpresence._bound import Bound
