@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -129,6 +130,63 @@ static void kill_is_seen_though_a_fork_lives_on(void **state) {
     presence_tracker_close(a);
 }
 
+typedef struct counted {
+    pthread_mutex_t mutex;
+    unsigned joins, leaves, resyncs;
+} counted;
+
+static void count_changes(const presence_event *event, void *user) {
+    counted *c = user;
+    presence_entry entry = {.size = sizeof entry};
+    int kind = presence_event_kind(event);
+    pthread_mutex_lock(&c->mutex);
+    c->resyncs += kind == PRESENCE_EVENT_RESYNC;
+    if (kind == PRESENCE_EVENT_RESYNC) c->joins = (unsigned)presence_event_size(event);
+    for (size_t i = 0; kind == PRESENCE_EVENT_DIFF && i < presence_event_size(event); i++) {
+        if (presence_event_at(event, i, &entry) != 0) continue;
+        c->joins += entry.kind == PRESENCE_JOIN;
+        c->leaves += entry.kind == PRESENCE_LEAVE;
+    }
+    pthread_mutex_unlock(&c->mutex);
+}
+
+static bool all_joined(void *user) {
+    counted *c = user;
+    pthread_mutex_lock(&c->mutex);
+    bool all = c->joins == 60000;
+    pthread_mutex_unlock(&c->mutex);
+    return all;
+}
+
+static bool all_left(void *user) {
+    counted *c = user;
+    pthread_mutex_lock(&c->mutex);
+    bool all = c->leaves == 60000 || c->resyncs > 0;
+    pthread_mutex_unlock(&c->mutex);
+    return all;
+}
+
+/* What leaves is more than the queue holds, but the consumer works it off: it gets every leave. */
+static void a_large_member_going_down_is_no_resync(void **state) {
+    (void)state;
+    char address[80];
+    static counted c = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+    presence_tracker *a = observer_of("a", "60000");
+    assert_int_equal(presence_tracker_address(a, address, sizeof address), 0);
+    assert_int_equal(presence_set_diff_callback(a, count_changes, &c), 0);
+    child b = start("b", address, "60000", "60000", "0");
+    assert_true(wait_until(all_joined, &c));
+    pthread_mutex_lock(&c.mutex);
+    c.resyncs = 0;
+    pthread_mutex_unlock(&c.mutex);
+    end(&b);
+    assert_true(wait_until(all_left, &c));
+    pthread_mutex_lock(&c.mutex);
+    assert_int_equal(c.resyncs, 0);
+    pthread_mutex_unlock(&c.mutex);
+    presence_tracker_close(a);
+}
+
 static void a_restart_under_the_same_name_replaces(void **state) {
     (void)state;
     char address[80];
@@ -215,6 +273,7 @@ int main(int count, char **arguments) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(kill_is_seen_by_the_closed_connection),
         cmocka_unit_test(kill_is_seen_though_a_fork_lives_on),
+        cmocka_unit_test(a_large_member_going_down_is_no_resync),
         cmocka_unit_test(a_restart_under_the_same_name_replaces),
         cmocka_unit_test(a_frozen_member_is_hidden_and_comes_back),
         cmocka_unit_test(stop_does_not_wait_for_a_frozen_peer),

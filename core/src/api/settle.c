@@ -123,6 +123,17 @@ static void hook_turn(void *owner) {
     pr_log_lines_flush(&tracker->lines, pr_clock_now().mono_ms);
 }
 
+#define PROGRESS_MS 100 /* a consumer that took nothing for so long is not waited for */
+
+static bool hook_congested(void *owner, uint64_t now_ms) {
+    presence_tracker *tracker = owner;
+    pthread_mutex_lock(&tracker->events);
+    bool half = tracker->queue.bounded && tracker->queue.diff_bytes > tracker->queue.limit / 2;
+    bool works = now_ms < tracker->delivered_ms + PROGRESS_MS;
+    pthread_mutex_unlock(&tracker->events);
+    return half && works;
+}
+
 static void hook_log(void *owner, int level, const char *line) {
     pr_log_line(&((presence_tracker *)owner)->lines, level, "%s", line);
 }
@@ -151,6 +162,7 @@ static void hook_ended(void *owner) {
 }
 
 pr_net_hooks pr_settle_hooks(presence_tracker *tracker) {
-    pr_net_hooks hooks = {tracker, hook_lock, hook_settle, hook_unlock, hook_turn, hook_ended, hook_log};
+    pr_net_hooks hooks = {tracker,   hook_lock,      hook_settle, hook_unlock,
+                          hook_turn, hook_congested, hook_ended,  hook_log};
     return hooks;
 }

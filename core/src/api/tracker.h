@@ -42,6 +42,7 @@ struct presence_tracker {
     void *wake_user;
     bool wake_due;
     unsigned wakes_running;
+    uint64_t delivered_ms; /* when an event was last taken */
     bool draining;
     pthread_t drainer; /* while draining: the thread whose event callback may run */
     presence_event_fn dispatch;

@@ -14,6 +14,8 @@
 #define PR_LINGER_MS       1000
 #define PR_ACCEPT_PAUSE    200 /* ms without accepting after EMFILE and its like */
 #define PR_READ_PAUSE      1000
+#define PR_CONGESTED_MS    100 /* a tick is put off so long at most */
+#define PR_CONGESTED_STEP  2
 #define PR_RESOLVED_MAX    4
 #define PR_UNMADE_MAX      32
 #define PR_DESCRIPTORS_MAX 1024
@@ -95,7 +97,7 @@ struct pr_net {
     size_t batch_at, batch_size, batch_room, orphans;
     uint64_t unmade[PR_UNMADE_MAX]; /* dials that failed for want of memory */
     size_t unmade_size;
-    uint64_t deadline;
+    uint64_t deadline, ticked; /* ticked: when the engine last had a tick */
     bool pull, stopping, closing;
     uint32_t linger_ms;
     pr_conn *notices;

@@ -96,14 +96,29 @@ static void on_prepare(uv_prepare_t *prepare) {
     uv_timer_start(&net->timer, on_timer, wait < TIMER_CAP_MS ? wait : TIMER_CAP_MS, 0);
 }
 
+/* Sweeps run in ticks. While a consumer is working off what the last ones made, the next is put off: else the DOWN of a
+ * large member would always end in resyncs (protocol.md 4.6). Heartbeats are late by this at most. */
+static bool put_off(pr_net *net, uint64_t now_ms) {
+    if (net->deadline > now_ms || now_ms - net->ticked >= PR_CONGESTED_MS) return false;
+    if (!net->hooks.congested(net->hooks.owner, now_ms)) return false;
+    net->deadline = now_ms + PR_CONGESTED_STEP;
+    return true;
+}
+
+static void tick(pr_net *net, pr_time now) {
+    net->ticked = now.mono_ms;
+    pr_engine_tick(net->engine, now);
+}
+
 static void on_check(uv_check_t *check) {
     pr_net *net = check->data;
     pr_time now = pr_clock_now();
+    bool late = put_off(net, now.mono_ms);
     if (has_work(net, now.mono_ms)) {
         net->pull = false;
         pr_net_begin(net);
         pr_net_conn_tell(net, now);
-        if (net->deadline <= now.mono_ms) pr_engine_tick(net->engine, now);
+        if (!late && net->deadline <= now.mono_ms) tick(net, now);
         pr_net_end(net);
     }
     if (net->stopping && !net->closing) stop_all(net);

@@ -16,8 +16,9 @@ typedef struct pr_net_hooks {
     void (*lock)(void *owner);   /* exclusive */
     void (*settle)(void *owner); /* locked: takes the engine's actions; those of the network go to pr_net_post */
     void (*unlock)(void *owner);
-    void (*turn)(void *owner);  /* unlocked, loop thread, after every hold: wakes, log lines */
-    void (*ended)(void *owner); /* unlocked, loop thread, its last act: everything is closed */
+    void (*turn)(void *owner);                       /* unlocked, loop thread, after every hold: wakes, log lines */
+    bool (*congested)(void *owner, uint64_t now_ms); /* unlocked: events wait for a consumer that works them off */
+    void (*ended)(void *owner);                      /* unlocked, loop thread, its last act: everything is closed */
     void (*log)(void *owner, int level, const char *line); /* unlocked, loop thread */
 } pr_net_hooks;
 
