@@ -302,6 +302,7 @@ static void the_quick_look_never_takes_what_the_parser_refuses(void **state) {
     }
     assert_true(taken > 1000);
     assert_true(pr_json_quick(pr_cstr("{\"status\":\"online\",\"n\":[1,{\"status\":-2.5}],\"z\":{}}")));
+    assert_true(pr_json_quick(pr_cstr("{\"n\":{\"z\":1},\"z\":2}"))); /* names of a closed object are free again */
     assert_false(pr_json_quick(pr_cstr("{\"a\":1}x")));
 }
 
