@@ -19,6 +19,15 @@ static void one(uint64_t seed, FILE *trace, pr_sim_outcome *outcome) {
                  outcome->failure);
 }
 
+#define TOTALS  (sizeof(pr_sim_totals) / sizeof(uint64_t))
+#define TEXT(i) (unsigned long long)totals[i]
+
+static void add(uint64_t *totals, const pr_sim_totals *more) {
+    uint64_t numbers[TOTALS];
+    memcpy(numbers, more, sizeof numbers);
+    for (size_t i = 0; i < TOTALS; i++) totals[i] += numbers[i];
+}
+
 static void random_histories_converge(void **state) {
     (void)state;
     pr_sim_outcome outcome;
@@ -28,15 +37,21 @@ static void random_histories_converge(void **state) {
     }
     uint64_t first = number("SIM_FIRST", 1), most = number("SIM_MS", 25000), start = wall_ms(), runs = 0, events = 0;
     uint64_t compared = 0, slowest = 0;
+    uint64_t totals[TOTALS] = {0};
     for (uint64_t seed = first; wall_ms() - start < most; seed++, runs++) {
         one(seed, NULL, &outcome);
         events += outcome.events;
         compared += outcome.compared;
+        add(totals, &outcome.totals);
         if (outcome.compared && outcome.converged_ms > slowest) slowest = outcome.converged_ms;
     }
     print_message("%llu histories, %llu events, %llu compared at the end, slowest %llu ms after the faults\n",
                   (unsigned long long)runs, (unsigned long long)events, (unsigned long long)compared,
                   (unsigned long long)slowest);
+    print_message(
+        "segments %llu lives %llu gaps %llu stale %llu dropped %llu frames %llu downs %llu permdowns %llu lefts %llu "
+        "replaced %llu yields %llu errors %llu\n",
+        TEXT(0), TEXT(1), TEXT(2), TEXT(3), TEXT(4), TEXT(5), TEXT(6), TEXT(7), TEXT(8), TEXT(9), TEXT(10), TEXT(11));
     assert_true(compared * 2 > runs);
 }
 

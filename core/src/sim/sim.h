@@ -111,8 +111,13 @@ uint64_t pr_sim_frame_bytes(const pr_sim *);
 uint64_t pr_sim_dials(const pr_sim *);
 
 /* ---- random histories ---- */
+/* What happened in all members of a history: whether the interesting things do occur. */
+typedef struct pr_sim_totals {
+    uint64_t segments, lives, gaps, stale, dropped, frames, downs, permdowns, lefts, replaced, yields, errors;
+} pr_sim_totals;
 typedef struct pr_sim_outcome {
     uint64_t events, converged_ms, virtual_ms;
+    pr_sim_totals totals;
     bool compared; /* false: members stay disconnected for ever, the final state was not compared */
     char failure[1024];
 } pr_sim_outcome;

@@ -336,6 +336,9 @@ bool pr_sim_history(uint64_t seed, FILE *trace, pr_sim_outcome *outcome) {
     if (pr_sim_failure(run.sim) == NULL) heal(&run);
     if (run.load && pr_sim_failure(run.sim) == NULL) loaded(&run);
     if (pr_sim_failure(run.sim) == NULL) converge(&run, outcome);
+    for (int host = 0; host < run.hosts; host++)
+        if (pr_sim_alive(run.sim, host)) sim_add_totals(run.sim, sim_running(run.sim, host));
+    outcome->totals = run.sim->totals;
     outcome->events = run.sim->events;
     outcome->virtual_ms = pr_sim_now(run.sim);
     if (pr_sim_failure(run.sim) != NULL)

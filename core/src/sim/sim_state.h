@@ -101,6 +101,7 @@ struct pr_sim {
     size_t dials_size;
     uint64_t frames, frame_bytes, dial_count;
     sim_oracle oracle;
+    pr_sim_totals totals;
 };
 
 /* ---- sim_world.c ---- */
@@ -109,6 +110,7 @@ sim_process *sim_running(const pr_sim *, int host);                    /* NULL: 
 pr_time sim_time(const pr_sim *, const sim_process *);
 void sim_after(pr_sim *, sim_process *); /* takes the actions of the last call and checks */
 void sim_end_process(pr_sim *, sim_process *, bool vanish);
+void sim_add_totals(pr_sim *, const sim_process *);
 void sim_say(pr_sim *, const sim_process *, const char *format, ...) __attribute__((format(printf, 3, 4)));
 uint64_t sim_latency(pr_sim *);
 

@@ -209,6 +209,22 @@ bool pr_sim_start(pr_sim *sim, int host, const char *name, uint32_t seeds, uint3
 
 void pr_sim_shift_clock(pr_sim *sim, int host, int64_t ms) { sim->hosts[host].clock_shift = ms; }
 
+void sim_add_totals(pr_sim *sim, const sim_process *process) {
+    presence_statistics stats;
+    memset(&stats, 0, sizeof stats);
+    stats.size = sizeof stats;
+    pr_engine_stats(process->engine, &stats);
+    sim->totals.segments += stats.segments_applied;
+    sim->totals.lives += stats.lives_applied;
+    sim->totals.gaps += stats.gaps;
+    sim->totals.stale += stats.frames_stale;
+    sim->totals.dropped += stats.frames_dropped;
+    sim->totals.frames += stats.frames_in;
+    sim->totals.downs += process->counts.downs;
+    sim->totals.errors += process->counts.errors;
+    sim->totals.yields += process->yielded;
+}
+
 void sim_end_process(pr_sim *sim, sim_process *process, bool vanish) {
     process->alive = false;
     sim->hosts[process->host].vanished = vanish;
@@ -217,6 +233,7 @@ void sim_end_process(pr_sim *sim, sim_process *process, bool vanish) {
     int index = 0;
     while (sim->processes[index] != process) index++;
     sim_network_process_ended(sim, index, vanish);
+    sim_add_totals(sim, process);
     pr_engine_free(process->engine);
     process->engine = NULL;
     if (process->memory != 0) pr_sim_fail(sim, "engine of %s leaves %zu bytes behind", process->name, process->memory);
@@ -307,6 +324,9 @@ const pr_sim_counts *pr_sim_count(const pr_sim *sim, int host) {
 static void take_member(pr_sim *sim, sim_process *process, const pr_member_info *member) {
     process->counts.member_events++;
     if (member->status == PRESENCE_MEMBER_DOWN) process->counts.downs++;
+    if (member->status == PRESENCE_MEMBER_PERMDOWN) sim->totals.permdowns++;
+    bool replaced = member->reason != NULL && strcmp(member->reason, "replaced") == 0;
+    if (member->status == PRESENCE_MEMBER_LEFT) *(replaced ? &sim->totals.replaced : &sim->totals.lefts) += 1;
     sim_say(sim, process, "member %s/%04llx status %d (%s)%s", member->name,
             (unsigned long long)(member->inst & 0xffff), member->status, member->reason ? member->reason : "",
             member->synced ? " synced" : "");
