@@ -139,6 +139,8 @@ static void count_changes(const presence_event *event, void *user) {
     counted *c = user;
     presence_entry entry = {.size = sizeof entry};
     int kind = presence_event_kind(event);
+    struct timespec work = {0, 20000000}; /* a consumer that is slower than the sweep */
+    nanosleep(&work, NULL);
     pthread_mutex_lock(&c->mutex);
     c->resyncs += kind == PRESENCE_EVENT_RESYNC;
     if (kind == PRESENCE_EVENT_RESYNC) c->joins = (unsigned)presence_event_size(event);
