@@ -16,7 +16,7 @@ from ._hooks import find_hooks, split_hooks
 from ._native import Core
 from ._owners import Owners
 from ._subscribe import Subscription
-from ._types import Diff, Member, Presence_, Presences, TopicDiff, entry_from_row, presences_from_entries
+from ._types import Diff, Member, PresenceEntry, Presences, TopicDiff, entry_from_row, presences_from_entries
 from ._values import key_bytes, topic_bytes, topic_text
 
 Self = TypeVar("Self", bound="Presence")
@@ -125,7 +125,7 @@ class Presence(Calls):
         topic_bytes(text)
         return await self._here().list(text)
 
-    async def get_by_key(self, topic: Any, key: Any) -> Presence_ | None:
+    async def get_by_key(self, topic: Any, key: Any) -> PresenceEntry | None:
         """The entry of one key, or None."""
         dispatcher, text = self._here(), topic_text(topic)
         rows = json.loads(dispatcher.core.entry_rows(topic_bytes(text), key_bytes(key)).text)

@@ -22,7 +22,7 @@ from ._hooks import find_hooks, split_hooks
 from ._native import Core
 from ._owners import Owners
 from ._subscribe import SyncSubscription
-from ._types import Diff, Event, Member, Presence_, Presences, TopicDiff, entry_from_row, presences_from_entries
+from ._types import Diff, Event, Member, PresenceEntry, Presences, TopicDiff, entry_from_row, presences_from_entries
 from ._values import key_bytes, topic_bytes, topic_text
 from ._workers import Workers
 
@@ -157,7 +157,7 @@ class Tracker(Calls):
         presences: Presences = json.loads(dispatcher.core.state(encoded).text)
         return presences
 
-    def get_by_key(self, topic: Any, key: Any) -> Presence_ | None:
+    def get_by_key(self, topic: Any, key: Any) -> PresenceEntry | None:
         """The entry of one key, or None."""
         dispatcher, text = self._open_dispatcher(), topic_text(topic)
         rows = json.loads(dispatcher.core.entry_rows(topic_bytes(text), key_bytes(key)).text)

@@ -10,8 +10,8 @@ from typing import Any, TypedDict
 from ._values import with_refs
 
 Meta = dict[str, Any]
-Presence_ = dict[str, Any]  # {"metas": [meta, ...], ...whatever fetch added}
-Presences = dict[str, Presence_]
+PresenceEntry = dict[str, Any]  # {"metas": [meta, ...], ...whatever fetch added}
+Presences = dict[str, PresenceEntry]
 
 KINDS = ("", "join", "update", "leave")
 REASONS = (
