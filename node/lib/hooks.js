@@ -23,7 +23,7 @@ class Hooks {
 
   /** Listeners one by one: one that throws does not keep the others from hearing. */
   tell (event, topic, ...parameters) {
-    if (event !== 'error' && this.#tracker.state !== 'open') return
+    if ((event === 'diff' || event === 'resync') && this.#tracker.state !== 'open') return
     for (const listener of this.target.rawListeners(event)) {
       try {
         const result = listener.apply(this.target, parameters)
@@ -35,7 +35,7 @@ class Hooks {
   }
 
   async callMember (member) {
-    if (this.overridden('handleMember') && this.#tracker.state === 'open') {
+    if (this.overridden('handleMember')) { // also the last words of a tracker that has to stop
       try {
         await this.target.handleMember(member)
       } catch (error) {

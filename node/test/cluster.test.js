@@ -201,16 +201,20 @@ test('a younger member takes the name: the older one yields with NAME_CONFLICT',
   const cluster = randomUUID()
   const older = await Presence.start({ ...quick, cluster, name: 'twin' })
   const errors = []
-  older.on('error', error => errors.push(error))
+  const conflicts = []
+  older.on('error', error => errors.push(error)).on('member', member => { if (member.status === 'conflict') conflicts.push('older') })
   const events = older.subscribe('room')
   await events.next()
   const ended = assert.rejects(async () => { for (;;) if ((await events.next()).done) return }, { code: 'NAME_CONFLICT' })
   await waitFor(() => Date.now() > older.members()[0].incarnation) // within one ms chance decides
   const younger = await Presence.start({ ...quick, cluster, name: 'twin', join: [older.address] })
+  younger.on('error', () => {}).on('member', member => { if (member.status === 'conflict') conflicts.push('younger') })
   t.after(() => Promise.all([older.stop(), younger.stop()]))
   await waitFor(() => errors.length > 0, { what: 'the older one to yield' })
   assert.equal(errors[0].code, 'NAME_CONFLICT')
   await ended
+  await waitFor(() => conflicts.length === 2, { what: 'both to report the conflict' })
+  assert.deepEqual(conflicts.sort(), ['older', 'younger'])
   assert.throws(() => older.track(older, 'room', 'u1'), { code: 'NAME_CONFLICT', name: 'NameConflict' })
   await assert.rejects(older.list('room'), { code: 'NAME_CONFLICT' })
   await assert.rejects(older.synced(), { code: 'NAME_CONFLICT' })
