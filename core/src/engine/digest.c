@@ -119,16 +119,22 @@ int pr_digest_fill(pr_engine *e, pr_peer *peer, size_t *count) {
     return rc;
 }
 
+/* What waited while we stood still is older than it says (3.9.6). */
+static uint64_t age_here(const pr_engine *e, const pr_record *record) {
+    uint64_t age = record->age_ms < PR_MAX_AGE ? record->age_ms : PR_MAX_AGE;
+    return e->stale_until > e->now.mono_ms ? age + e->stalled : age;
+}
+
 static int take_record(pr_engine *e, pr_peer *peer, const pr_record *record) {
     bool mine = record->inst == e->inst || (record->fixed && strcmp(record->name, e->name) == 0);
     if (mine) {
-        pr_identity_heard(e, record, record->age_ms, false);
+        pr_identity_heard(e, record, age_here(e, record), false);
         return 0;
     }
     if (record->fixed && record->observer) return 0; /* never relayed */
     if (record->inst == peer->inst && !record->left) return 0;
     uint32_t hops = record->hops < UINT32_MAX ? record->hops + 1 : record->hops;
-    int rc = pr_member_learn(e, record, hops, record->age_ms, false);
+    int rc = pr_member_learn(e, record, hops, age_here(e, record), false);
     if (rc || !record->has_version) return rc;
     pr_member *m = pr_member_of(e, record->inst);
     if (!m) return 0;
