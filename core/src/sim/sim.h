@@ -71,7 +71,8 @@ void pr_sim_block(pr_sim *, int from, int to, bool blocked);    /* packets of th
 void pr_sim_forbid(pr_sim *, int from, int to, int dial_end);   /* enum pr_dial_end, 0: allowed */
 void pr_sim_slow_reader(pr_sim *, int host, uint32_t bytes_ms); /* 0: as fast as bytes arrive */
 void pr_sim_stop_reading(pr_sim *, int host, bool);             /* reads nothing, but its timers run */
-size_t pr_sim_links(const pr_sim *, int a, int b);              /* open at both ends */
+bool pr_sim_corrupt(pr_sim *, int from, int to);   /* flips a bit on the way; false: nothing is under way */
+size_t pr_sim_links(const pr_sim *, int a, int b); /* open at both ends */
 /* A peer that speaks raw bytes: connects to host, writes, and is closed by it or not. Returns its id. */
 int pr_sim_raw_connect(pr_sim *, int host);
 void pr_sim_raw_write(pr_sim *, int raw, const void *data, size_t size);

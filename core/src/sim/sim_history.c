@@ -16,6 +16,7 @@ typedef struct history_run {
     uint32_t flags[PR_SIM_HOSTS];
     bool never[PR_SIM_HOSTS][PR_SIM_HOSTS]; /* pairs that never connect */
     bool load;                              /* writes go on while it heals */
+    bool corrupts;                          /* bits flip on the way */
     bool starves;                           /* allocations fail */
     bool jumps;                             /* wall clocks go backwards */
     unsigned faults;                        /* how often, of 100 steps */
@@ -52,6 +53,17 @@ static void draw_options(history_run *run) {
     net->pipe_bytes = PICK(sim, 64, 1000, 65536, 1048576);
 }
 
+/* A prompt network, and faults that kill or cut: nobody may be accused wrongly, whatever the wall clocks say. */
+static void draw_calm(history_run *run) {
+    pr_sim *sim = run->sim;
+    sim->calm = true;
+    pr_sim_options(sim)->grace_ms = 1000;
+    pr_sim_options(sim)->connect_timeout_ms = 1000;
+    pr_sim_net(sim)->latency_max_ms = 5;
+    pr_sim_net(sim)->latency_min_ms = (uint32_t)pr_sim_random(sim, 3);
+    pr_sim_net(sim)->pipe_bytes = 1 << 20;
+}
+
 static void draw_shape(history_run *run) {
     pr_sim *sim = run->sim;
     run->names = (int)PICK(sim, 2, 3, 3, 4);
@@ -62,6 +74,8 @@ static void draw_shape(history_run *run) {
         run->hosts++;
     }
     run->load = pr_sim_random(sim, 8) == 0;
+    run->corrupts = pr_sim_random(sim, 8) == 0;
+    pr_sim_hostile(sim, run->corrupts);
     run->starves = pr_sim_random(sim, 6) == 0;
     run->jumps = pr_sim_random(sim, 2) == 0;
     run->faults = (unsigned)PICK(sim, 5, 15, 30, 50);
@@ -74,6 +88,8 @@ static void draw_shape(history_run *run) {
         pr_sim_forbid(sim, b, a, how);
     }
     if (run->names > 2 && pr_sim_random(sim, 6) == 0) run->flags[run->names - 1] = PR_SIM_DIAL_ONLY;
+    if (run->names > 2 && !run->never[1][2] && run->twin < 0 && pr_sim_random(sim, 8) == 0)
+        run->flags[run->names - 1] = PR_SIM_OBSERVER;
 }
 
 static void start(history_run *run, int host) {
@@ -129,6 +145,10 @@ static void stop_or_start(history_run *run, int host) {
 
 static void fault(history_run *run) {
     pr_sim *sim = run->sim;
+    if (sim->calm) {
+        stop_or_start(run, (int)pr_sim_random(sim, (uint64_t)run->hosts));
+        return;
+    }
     int a = (int)pr_sim_random(sim, (uint64_t)run->hosts), b = (int)pr_sim_random(sim, (uint64_t)run->hosts);
     uint64_t dice = pr_sim_random(sim, 100);
     if (dice < 30) {
@@ -162,6 +182,12 @@ static void pass_time(history_run *run) {
     pr_sim_run(run->sim, pr_sim_random(run->sim, most + 1));
 }
 
+/* Bits flip while bytes are under way, so right after something was sent. */
+static void corrupt(history_run *run) {
+    int a = (int)pr_sim_random(run->sim, (uint64_t)run->hosts), b = (int)pr_sim_random(run->sim, (uint64_t)run->hosts);
+    if (a != b) pr_sim_corrupt(run->sim, a, b);
+}
+
 static void wild(history_run *run) {
     pr_sim *sim = run->sim;
     uint64_t steps = 40 + pr_sim_random(sim, 260);
@@ -172,6 +198,7 @@ static void wild(history_run *run) {
             fault(run);
         else
             pr_sim_random_operation(sim, (int)pr_sim_random(sim, (uint64_t)run->hosts));
+        if (run->corrupts && pr_sim_random(sim, 3) == 0) corrupt(run);
         pass_time(run);
     }
 }
@@ -332,6 +359,7 @@ bool pr_sim_history(uint64_t seed, FILE *trace, pr_sim_outcome *outcome) {
     pr_sim_trace(run.sim, trace);
     draw_shape(&run);
     draw_options(&run);
+    if (run.twin < 0 && !run.corrupts && !run.never[1][2] && pr_sim_random(run.sim, 5) == 0) draw_calm(&run);
     wild(&run);
     if (pr_sim_failure(run.sim) == NULL) heal(&run);
     if (run.load && pr_sim_failure(run.sim) == NULL) loaded(&run);

@@ -247,6 +247,20 @@ void pr_sim_slow_reader(pr_sim *sim, int host, uint32_t bytes_ms) { sim->hosts[h
 
 void pr_sim_stop_reading(pr_sim *sim, int host, bool deaf) { sim->hosts[host].deaf = deaf; }
 
+bool pr_sim_corrupt(pr_sim *sim, int from, int to) {
+    for (size_t i = 0; i < sim->conns_size; i++) {
+        sim_conn *conn = sim->conns[i];
+        int side;
+        if (!between(conn, from, to, &side)) continue;
+        sim_bytes *flight = &conn->pipe[1 - side].flight;
+        if (flight->size == 0) continue;
+        flight->data[flight->head + pr_sim_random(sim, flight->size)] ^= (uint8_t)(1u << pr_sim_random(sim, 8));
+        sim_say(sim, NULL, "corrupt %d->%d", from, to);
+        return true;
+    }
+    return false;
+}
+
 size_t pr_sim_links(const pr_sim *sim, int a, int b) {
     size_t links = 0;
     for (size_t i = 0; i < sim->conns_size; i++) {

@@ -87,6 +87,7 @@ struct pr_sim {
     pr_sim_network network;
     pr_engine_options options;
     bool hostile;
+    bool calm; /* links and processes are prompt: nobody may accuse who lives, or yield */
     FILE *trace;
     pr_decoder *decoder;
     char failure[1024];

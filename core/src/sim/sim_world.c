@@ -321,8 +321,15 @@ const pr_sim_counts *pr_sim_count(const pr_sim *sim, int host) {
 }
 
 /* ---- actions ---- */
+static bool lives(const pr_sim *sim, uint64_t inst) {
+    const sim_history *history = sim_history_of(sim, inst, NULL);
+    return history != NULL && history->running;
+}
+
 static void take_member(pr_sim *sim, sim_process *process, const pr_member_info *member) {
     process->counts.member_events++;
+    if (sim->calm && member->status == PRESENCE_MEMBER_DOWN && lives(sim, member->inst))
+        pr_sim_fail(sim, "%s accuses %s, which lives (%s)", process->name, member->name, member->reason);
     if (member->status == PRESENCE_MEMBER_DOWN) process->counts.downs++;
     if (member->status == PRESENCE_MEMBER_PERMDOWN) sim->totals.permdowns++;
     bool replaced = member->reason != NULL && strcmp(member->reason, "replaced") == 0;
@@ -361,6 +368,7 @@ static void take_action(pr_sim *sim, sim_process *process, pr_action *action) {
     case PR_ACTION_ERROR: take_error(sim, process, action); return;
     case PR_ACTION_YIELD:
         process->yielded = true;
+        if (sim->calm) pr_sim_fail(sim, "P19 %s yields, but its name is held by nobody else", process->name);
         sim_say(sim, process, "yields its name");
         return;
     default: pr_sim_fail(sim, "%s: unknown action %d", process->name, action->kind);
