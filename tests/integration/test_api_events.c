@@ -47,6 +47,11 @@ static void unsubscribed_diffs_are_not_delivered(void **state) {
     assert_int_equal(presence_subscribe(tracker, S("room"), NULL), 0);
     drain_all(tracker, &k);
     assert_int_equal(k.diffs, 0); /* older than the subscription */
+    track(tracker, owner, "room", "u5", "{}");
+    assert_int_equal(presence_unsubscribe(tracker, S("room")), 0);
+    assert_int_equal(presence_subscribe(tracker, S("room"), NULL), 0);
+    drain_all(tracker, &k);
+    assert_int_equal(k.diffs, 0); /* of the earlier subscription, and in the first state of this one */
     assert_int_equal(presence_subscribe_all(tracker), 0);
     track(tracker, owner, "elsewhere", "u4", "{}");
     drain_all(tracker, &k);
@@ -132,6 +137,34 @@ static void wake_comes_when_the_queue_fills(void **state) {
     assert_int_equal(presence_set_wake_callback(tracker, on_wake, &wakes), 0); /* at once: one event waits */
     assert_int_equal(atomic_load(&wakes), 1);
     assert_int_equal(k.bad, 0);
+    presence_tracker_close(tracker);
+}
+
+typedef struct slow_wake {
+    atomic_int entered, finished;
+} slow_wake;
+
+static void on_slow_wake(void *user) {
+    slow_wake *w = user;
+    struct timespec work = {0, 100000000};
+    if (atomic_fetch_add(&w->entered, 1) == 0) nanosleep(&work, NULL);
+    atomic_fetch_add(&w->finished, 1);
+}
+
+static void no_wake_runs_after_it_is_removed(void **state) {
+    (void)state;
+    presence_tracker *tracker = open_memory();
+    slow_wake w = {0};
+    static kept k;
+    memset(&k, 0, sizeof k);
+    presence_subscribe_all(tracker);
+    assert_int_equal(presence_wait_synced(tracker, PATIENCE_MS), 1);
+    drain_all(tracker, &k);
+    assert_int_equal(presence_set_wake_callback(tracker, on_slow_wake, &w), 0);
+    track(tracker, open_owner(tracker), "room", "u1", "{}");
+    assert_true(wait_until(woken, &w.entered));
+    assert_int_equal(presence_set_wake_callback(tracker, NULL, NULL), 0);
+    assert_int_equal(atomic_load(&w.finished), atomic_load(&w.entered));
     presence_tracker_close(tracker);
 }
 
@@ -358,6 +391,7 @@ int main(void) {
         cmocka_unit_test(an_owner_leaves_in_one_diff_per_topic),
         cmocka_unit_test(a_diff_as_json),
         cmocka_unit_test(wake_comes_when_the_queue_fills),
+        cmocka_unit_test(no_wake_runs_after_it_is_removed),
         cmocka_unit_test(stop_wakes_for_the_last_event),
         cmocka_unit_test(overflow_becomes_one_resync_per_topic),
         cmocka_unit_test(a_slow_consumer_never_disagrees),
