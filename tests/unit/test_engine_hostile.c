@@ -260,6 +260,39 @@ static void logs_not_asked_for_are_dropped(void **state) {
     assert_int_equal(world_shown(f->w, 0, "t"), 1);
 }
 
+/* The state hash differs at the same version: the copy goes, and is asked for again from its floor on (P11). */
+static void a_copy_that_differs_is_fetched_anew(void **state) {
+    fixture *f = *state;
+    link_evil(f);
+    pr_up up = {.eid = 1, .dot = 1, .topic = pr_cstr("t"), .key = pr_cstr("k"), .meta = pr_cstr("{}"), .topic_id = 1};
+    pr_message message = empty(PR_SEGMENT);
+    message.as.segment.x2 = message.as.segment.T2 = 1;
+    message.as.segment.ups = &up;
+    message.as.segment.ups_size = 1;
+    say(f, &message);
+    assert_int_equal(world_shown(f->w, 0, "t"), 1);
+    message = empty(PR_HEARTBEAT);
+    message.as.heartbeat.inc = 5;
+    message.as.heartbeat.hb = 2;
+    message.as.heartbeat.version = message.as.heartbeat.at = 1;
+    message.as.heartbeat.has_at = message.as.heartbeat.has_sum = true;
+    uint64_t meant = pr_fmix64(pr_fmix64(pr_fmix64(1) ^ 1) ^ pr_hash_entry(up.topic, up.key, up.meta));
+    message.as.heartbeat.sum = meant;
+    say(f, &message);
+    assert_int_equal(f->frames[PR_REQUEST], 1);
+    message.as.heartbeat.hb = 3;
+    message.as.heartbeat.sum = meant + 1;
+    say(f, &message);
+    assert_int_equal(f->frames[PR_REQUEST], 2);
+    assert_int_equal(f->frames[PR_UNSUB], 1);
+    for (int turn = 0; turn < 3; turn++) {
+        pr_engine_tick(f->e, world_time(f->w));
+        act(f);
+    }
+    assert_int_equal(world_shown(f->w, 0, "t"), 0);
+    assert_false(f->closed);
+}
+
 static void an_unknown_log_gets_nak(void **state) {
     fixture *f = *state;
     link_evil(f);
@@ -283,7 +316,7 @@ static void leave_of_somebody_else_closes(void **state) {
     pr_message message = empty(PR_LEAVE);
     message.as.leave.inst = 4242;
     message.as.leave.inc = 1;
-    strcpy(message.as.leave.name, "victim");
+    strcpy(message.as.leave.name, "evil");
     say(f, &message);
     expect_protocol_error(f);
 }
@@ -451,6 +484,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(frames_of_my_own_log_close, setup, teardown),
         cmocka_unit_test_setup_teardown(an_undefined_index_closes, setup, teardown),
         cmocka_unit_test_setup_teardown(logs_not_asked_for_are_dropped, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_copy_that_differs_is_fetched_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(an_unknown_log_gets_nak, setup, teardown),
         cmocka_unit_test_setup_teardown(leave_of_somebody_else_closes, setup, teardown),
         cmocka_unit_test_setup_teardown(my_own_name_closed_makes_me_yield, setup, teardown),

@@ -137,15 +137,12 @@ static void vanish(pr_engine *e, pr_member *m) {
 }
 
 void pr_member_timer(pr_engine *e, pr_member *m) {
-    if (m->observer && !pr_peer_of(m) && !pr_member_up(m)) {
-        pr_member_forget(e, m);
-        return;
-    }
     if (pr_member_age(e, m) > 2ull * e->options.permdown_ms) {
         pr_member_forget(e, m);
         return;
     }
     if (pr_member_refresh(e, m)) e->memory_failed = true;
+    if (m->observer && !pr_peer_of(m) && !pr_member_up(m)) pr_member_forget(e, m);
 }
 
 /* A complete frame on a link of this very instance. After a stall, what waited in the kernel proves nothing. */
@@ -162,7 +159,7 @@ int pr_member_evidence(pr_engine *e, pr_member *m) {
 }
 
 void pr_member_link_lost(pr_engine *e, pr_member *m, bool suspicion) {
-    if (m->observer) {
+    if (m->observer && (suspicion || pr_member_grave(m))) {
         vanish(e, m);
         return;
     }
