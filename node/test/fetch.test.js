@@ -96,6 +96,24 @@ test('nobody consumes: no call', async t => {
   assert.deepEqual(users.calls, [])
 })
 
+test('nobody consumes any more: what was queued is not fetched', async t => {
+  const users = await fetching(t, { fetchConcurrency: 1 })
+  const owner = users.owner()
+  const [one, two, three] = ['one', 'two', 'three'].map(topic => users.subscribe(topic))
+  for (const stream of [one, two, three]) await stream.next()
+  let open
+  users.answer = () => new Promise(resolve => { open = () => resolve({}) })
+  for (const topic of ['one', 'two']) users.track(owner, topic, 'a')
+  await waitFor(() => open)
+  await two.return() // its diff waits for its turn
+  users.track(owner, 'three', 'a')
+  await three.return() // its diff is still in the queue of the library
+  open()
+  await one.next()
+  await users.settle()
+  assert.deepEqual(users.calls, [['one', ['a']]])
+})
+
 test('states are fetched in slices', async t => {
   const users = await fetching(t, { fetchBatch: 10 })
   const owner = users.owner()

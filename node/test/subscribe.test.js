@@ -192,13 +192,15 @@ test('a subscriber that is too slow gets a fresh state with resync; another one 
     work.push(n)
     await waitFor(() => diffs === work.length)
   }
+  users.track(owner, 'room', 'on its way') // in the fresh state already when its diff comes by
   const { value: fresh } = await slow.next()
+  assert.ok('on its way' in fresh.payload)
   assert.equal(fresh.event, 'presence_state')
   assert.equal(fresh.resync, true)
   slowFold.take(fresh)
   users.track(owner, 'room', 'last')
   slowFold.take((await slow.next()).value)
-  await waitFor(() => diffs === 301)
+  await waitFor(() => diffs === 302)
   const list = refsOf(await users.list('room'))
   assert.deepEqual(slowFold.refs, list)
   assert.deepEqual(fastFold.refs, list)
