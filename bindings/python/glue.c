@@ -47,11 +47,12 @@ void glue_bridge_free(glue_bridge *bridge)
     free(bridge);
 }
 
-int glue_bridge_fd(const glue_bridge *bridge) { return bridge->fd; }
+int glue_bridge_fd(const glue_bridge *bridge) { return bridge ? bridge->fd : -1; }
 
 void glue_bridge_wake(glue_bridge *bridge)
 {
     uint64_t one = 1;
+    if (!bridge) return;
     /* A full counter is a pending wake-up already, so failing is as good as writing. */
     if (write(bridge->fd, &one, sizeof one) < 0) return;
 }
@@ -59,6 +60,7 @@ void glue_bridge_wake(glue_bridge *bridge)
 void glue_bridge_clear(glue_bridge *bridge)
 {
     uint64_t pending;
+    if (!bridge) return;
     if (read(bridge->fd, &pending, sizeof pending) < 0) return;
 }
 
@@ -82,6 +84,7 @@ static void log_append(int level, const char *line, void *user)
 int glue_bridge_log_line(glue_bridge *bridge, char *buf, size_t size)
 {
     int level = 0;
+    if (!bridge) return 0;
     pthread_mutex_lock(&bridge->lock);
     if (bridge->log_count > 0) {
         log_line *slot = &bridge->log[bridge->log_first];

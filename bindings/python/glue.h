@@ -6,7 +6,7 @@
 #include "presence.h"
 
 /* One per tracker: an eventfd that any thread may write to, and the log lines waiting for Python. Its memory has to
- * outlive the tracker and every finalizer of an owner; Python's references see to that. */
+ * outlive the tracker. NULL is taken for one that is gone. */
 typedef struct glue_bridge glue_bridge;
 glue_bridge *glue_bridge_new(void); /* NULL: no memory or no descriptor */
 void glue_bridge_free(glue_bridge *);

@@ -89,7 +89,7 @@ class Dispatcher:
     # ---- the queue of the core ----
 
     def _woken(self) -> None:
-        if self.core.life.forked:
+        if self.core.forked:
             return
         self.core.clear_wake()
         self._clean_up()
@@ -207,7 +207,7 @@ class Dispatcher:
 
     def remove_feed(self, feed: Feed) -> None:
         """Any thread."""
-        if self.core.life.forked:
+        if self.core.forked:
             return
         with self._lock:
             others = [other for other in self._feeds.get(feed.topic, ()) if other is not feed]
@@ -303,7 +303,7 @@ class Dispatcher:
         try:
             yield
         finally:
-            if self._stop_task is None and not self.core.life.forked:
+            if self._stop_task is None and not self.core.forked:
                 await self.stop(EXIT_TIMEOUT, False)
 
     async def _stop(self, timeout: float, here: bool) -> None:
@@ -317,9 +317,10 @@ class Dispatcher:
             for flow in list(self._flows.values()):
                 flow.cancel()
             await self._callbacks.stop(min(CALLBACK_PATIENCE, timeout / 2), here)
-            self._loop.remove_reader(self.core.fd())
-            self.core.remove_wake()
-            self.core.write_log()
+            if self.core.pointer:  # not so when all this is being collected
+                self._loop.remove_reader(self.core.fd())
+                self.core.remove_wake()
+                self.core.write_log()
             self._end_feeds()
             self.ended.set()
 

@@ -70,48 +70,51 @@ class RawEvent(NamedTuple):
     rows: bytes
 
 
-class Life:
-    """Survives the Core for the sake of its finalizers."""
-
-    __slots__ = ("forked", "__weakref__")
-
-    def __init__(self) -> None:
-        self.forked = False
-
-
-def _closer(life: Life, bridge: Any) -> Any:
-    # The defaults keep what is needed alive, also while the interpreter takes modules apart; the bridge has to be
-    # there until the tracker's threads have ended.
-    def close(pointer: Any, life: Life = life, bridge: Any = bridge, close: Any = lib.presence_tracker_close) -> None:
-        if not life.forked:
-            close(pointer)
-
-    return close
-
-
 class Core:
     """One open tracker."""
 
-    __slots__ = ("pointer", "bridge", "left", "life", "options", "stopped", "_log_buffer", "__weakref__")
+    __slots__ = ("pointer", "bridge", "left", "forked", "options", "stopped", "_log_buffer", "__weakref__")
 
     def __init__(self, options: Options) -> None:
+        self.bridge = ffi.NULL
         self.options = options
-        self.life = Life()
+        self.forked = False
         self.left: deque[tuple[Any, ...]] = deque()  # what finalizers ask for
         self.stopped = False
+        self.pointer = ffi.NULL
         self._log_buffer = _new("char[512]")
-        bridge = lib.glue_bridge_new()
-        if not bridge:
+        self.bridge = lib.glue_bridge_new()
+        if not self.bridge:
             raise OutOfMemory("no memory or no file descriptor left")
-        self.bridge = ffi.gc(bridge, lib.glue_bridge_free)
-        config = options.config()
+        try:
+            self.pointer = self._open()
+        except BaseException:
+            self._free()
+            raise
+        _open_cores.add(self)
+
+    # The defaults are kept because module globals are gone when the interpreter ends.
+    def _free(
+        self, null: Any = ffi.NULL, close: Any = lib.presence_tracker_close, free: Any = lib.glue_bridge_free
+    ) -> None:
+        """When a cycle is collected, finalizers run in any order, and some still call: an owner that closes, a coroutine
+        that leaves an `async with`. They find NULL, which every function of the library takes for an error."""
+        pointer, bridge = self.pointer, self.bridge
+        self.pointer = self.bridge = null
+        if not self.forked:  # a child leaves the parent's alone
+            close(pointer)
+            free(bridge)  # after the tracker's threads have ended
+
+    __del__ = _free
+
+    def _open(self) -> Any:
+        config = self.options.config()
         self._check(lib.glue_config_log(config, self.bridge))
         out = _new("presence_tracker **")
         code = lib.presence_tracker_open(config, out)
         if code:
             raise config_error(config, code)
-        self.pointer = ffi.gc(out[0], _closer(self.life, self.bridge))
-        _open_cores.add(self)
+        return out[0]
 
     # ---- life ----
 
@@ -120,7 +123,7 @@ class Core:
         self.stopped = True
 
     def check_fork(self) -> None:
-        if self.life.forked:
+        if self.forked:
             raise ForkedError()
 
     def check_open(self) -> None:
@@ -145,7 +148,7 @@ class Core:
 
     def leave_later(self, *item: Any) -> None:
         """For finalizers: at any point, on any thread."""
-        if not self.life.forked:
+        if not self.forked:
             self.left.append(item)
             lib.glue_bridge_wake(self.bridge)
 
@@ -323,7 +326,7 @@ _open_cores: weakref.WeakSet[Core] = weakref.WeakSet()
 def _stop_all() -> None:
     """Tells the other members at exit. Threads that still drain get their STOPPED event; nothing is freed."""
     for core in list(_open_cores):
-        if not core.life.forked and not core.stopped:
+        if not core.forked and not core.stopped:
             _exiting.set()
             lib.glue_set_wake(core.pointer, ffi.NULL)
             lib.presence_tracker_stop(core.pointer, EXIT_TIMEOUT_MS)
@@ -332,7 +335,7 @@ def _stop_all() -> None:
 
 def _mark_forked() -> None:
     for core in list(_open_cores):
-        core.life.forked = True
+        core.forked = True
 
 
 os.register_at_fork(after_in_child=_mark_forked)

@@ -66,7 +66,7 @@ class Owner:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        if not self._core.life.forked:
+        if not self._core.forked:
             self.close()
 
     async def __aenter__(self) -> Owner:
@@ -222,7 +222,7 @@ class Owners:
 
         def done(_future: Any) -> None:
             owners = reference()
-            if owners is not None and not owners._core.life.forked:
+            if owners is not None and not owners._core.forked:
                 owners.leave(key, owner)
 
         if isinstance(future, concurrent.futures.Future):

@@ -94,7 +94,7 @@ class Presence(Calls):
         return self if self._started() else await self.start()
 
     async def __aexit__(self, *_error: object) -> None:
-        if self._core is not None and not self._core.life.forked:
+        if self._core is not None and not self._core.forked:
             await self.stop()
 
     def _here(self) -> Dispatcher:

@@ -102,7 +102,7 @@ class Tracker(Calls):
         return self if self._started() else self.start()
 
     def __exit__(self, *_error: object) -> None:
-        if self._core is not None and not self._core.life.forked:
+        if self._core is not None and not self._core.forked:
             self.stop()
 
     def _hook(self) -> str | None:

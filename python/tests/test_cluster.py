@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -152,6 +153,8 @@ def test_name_conflict(run: Any) -> None:
         old = await Presence(name="twin", handle_member=seen.append, **FAST).start()
         events = old.subscribe("t")
         await next_event(events)
+        started = old.members()[0].incarnation
+        await until(lambda: time.time() * 1000 > started + 2, "a later millisecond")
         async with Presence(name="twin", join=[old.address], handle_member=seen.append, **FAST) as young:
             with pytest.raises(libpresence.NameConflict):
                 while True:
@@ -194,6 +197,7 @@ def test_restart_replaces(run_once: Any) -> None:
 
 CHILD = """
 import sys
+import time
 import libpresence
 name, seed = sys.argv[1:]
 with libpresence.Tracker(name=name, join=[seed], heartbeat_ms=100, grace_ms=300) as tracker:
