@@ -114,7 +114,7 @@ void pr_copy_detach(pr_engine *e, pr_member *m, uint8_t reason) {
     }
     pr_request_clear(e, m);
     m->copy = NULL;
-    m->complete = m->returning = m->has_version = m->synced = false;
+    m->returning = m->has_version = m->synced = false; /* complete: the caller tells it */
     m->attempts = 0;
     copy->member = NULL;
     copy->target = false;

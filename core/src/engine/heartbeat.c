@@ -44,8 +44,12 @@ static void send_heartbeat(pr_engine *e, pr_peer *peer, size_t unlinked) {
     heartbeat->unlinked = e->insts;
     heartbeat->unlinked_size = unlinked;
     size_t count = 0;
-    if (pr_digest_fill(e, peer, &count) == 0) heartbeat->digest = (pr_records){e->records, count};
-    if (pr_peer_send(e, peer, message)) {
+    int rc = pr_digest_fill(e, peer, &count);
+    if (!rc) {
+        heartbeat->digest = (pr_records){e->records, count};
+        rc = pr_peer_send(e, peer, message);
+    }
+    if (rc) {
         peer->digest_clock = 0; /* told again */
         peer->fixed_again = true;
         return;
@@ -101,6 +105,7 @@ static void check_sum(pr_engine *e, pr_member *m, pr_peer *peer, const pr_heartb
     pr_copy_detach(e, m, PRESENCE_REASON_UNKNOWN);
     if (pr_copy_new(e, m)) {
         e->memory_failed = true; /* the next frame tries again */
+        pr_member_check_complete(e, m);
         return;
     }
     pr_copy_target(e, m->copy, true);

@@ -103,6 +103,7 @@ static int refuse(pr_engine *e, pr_member *m, pr_peer *peer) {
     pr_nak_send(e, peer, m->inst, PR_NAK_LIMIT, 0);
     m->refused_until = e->now.mono_ms + PR_REFUSE_MS;
     pr_copy_detach(e, m, PRESENCE_REASON_UNKNOWN);
+    pr_member_check_complete(e, m);
     return 0;
 }
 
