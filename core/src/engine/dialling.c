@@ -70,7 +70,8 @@ void pr_dial_member(pr_engine *e, pr_member *m, bool at_once) {
     pr_dial *dial = &m->dial;
     if (dial->id || !needed(e, dial)) return;
     if (at_once) {
-        schedule(e, dial, dial->failures ? backoff(e, dial->failures) : 0);
+        /* a link that was young when it ended counts, but one such end is no reason to wait */
+        schedule(e, dial, dial->failures > 1 ? backoff(e, dial->failures - 1) : 0);
         return;
     }
     if (dial->timer.slot) return;
