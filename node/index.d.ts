@@ -15,11 +15,13 @@ export type Entry<Meta extends object, Extra extends object = {}> = { metas: Arr
 
 export type Presences<Meta extends object, Extra extends object = {}> = Record<string, Entry<Meta, Partial<Extra>>>
 
-/** A diff of one topic in the shape of Phoenix; an update is in both. `changes` is not enumerable. */
+/** A diff of one topic in the shape of Phoenix; an update is in both. What is beside that is not enumerable. */
 export interface TopicDiff<Meta extends object, Extra extends object = {}> {
   joins: Presences<Meta, Extra>
   leaves: Presences<Meta, Extra>
   readonly changes: ReadonlyArray<Change<Meta>>
+  /** False when `fetch` failed or took too long: what it adds is missing. */
+  readonly fetched: boolean
 }
 
 export type Diff<Meta extends object, Extra extends object = {}> = Record<string, TopicDiff<Meta, Extra>>

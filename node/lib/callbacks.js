@@ -17,6 +17,7 @@ class Callbacks {
   #presence
   #tracker
   #topics = new Map() // topic -> { fold, floor, items, lost, preparing }
+  #active = new Set() // topics with something to do, of maybe very many
   #bytes = 0
   #count = 0
   #running = false
@@ -27,11 +28,7 @@ class Callbacks {
     this.#tracker = delivery.tracker
   }
 
-  get idle () {
-    if (this.#running) return false
-    for (const t of this.#topics.values()) if (t.items.length > 0 || t.lost || t.preparing) return false
-    return true
-  }
+  get idle () { return !this.#running && this.#active.size === 0 }
 
   #topic (name) {
     let t = this.#topics.get(name)
@@ -64,12 +61,14 @@ class Callbacks {
     const t = this.#topic(topic)
     for (const item of t.items.splice(0)) this.#drop(item)
     t.lost = true
+    this.#active.add(t)
     this.#run()
   }
 
   /** What belongs to the first sync does not count, and is never dropped for being too much. */
   #keep (t, item) {
     t.items.push(item)
+    this.#active.add(t)
     if (item.event.first) return
     this.#bytes += item.event.size
     this.#count++
@@ -82,7 +81,7 @@ class Callbacks {
   }
 
   #overflow () {
-    for (const t of this.#topics.values()) {
+    for (const t of this.#active) {
       const kept = t.items.filter(({ event }) => event.first)
       if (kept.length === t.items.length) continue
       for (const item of t.items.splice(0)) this.#drop(item)
@@ -119,9 +118,13 @@ class Callbacks {
 
   #take () {
     const batch = []
-    for (const t of this.#topics.values()) {
+    for (const t of this.#active) {
       if (t.lost && !t.preparing && t.items.length === 0) this.#prepare(t)
-      if (t.preparing || t.items.length === 0) continue
+      if (t.preparing) continue
+      if (t.items.length === 0) {
+        this.#active.delete(t)
+        continue
+      }
       const item = t.items.shift()
       this.#drop(item)
       batch.push({ t, item })

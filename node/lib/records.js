@@ -112,7 +112,7 @@ class PresenceEvent {
   #setPayload (payload) {
     this.#payload = payload
     if (this.event !== 'presence_diff') return
-    Object.defineProperty(payload, 'changes', { get: () => this.changes, enumerable: false, configurable: true })
+    Object.defineProperties(payload, { changes: { get: () => this.changes }, fetched: { get: () => this.fetched } })
   }
 
   toJSON () { return { topic: this.topic, event: this.event, payload: this.payload } }
