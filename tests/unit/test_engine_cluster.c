@@ -291,6 +291,29 @@ static void a_relay_feeds_what_cannot_be_linked(void **state) {
     assert_int_equal(stats.frames_stale, before);
 }
 
+/* c cannot be linked by d; whichever of the two relays dies, the other one feeds on without a period of waiting. */
+static void a_lost_relay_is_replaced_at_once(void **state) {
+    (void)state;
+    for (int lost = 0; lost < 2; lost++) {
+        world *w = world_new();
+        w->severed[2][3] = w->severed[3][2] = true;
+        world_start(w, 0, "a", 0);
+        world_start(w, 1, "b", 1u << 0);
+        world_start(w, 2, "c", 1u << 0);
+        world_start(w, 3, "d", 1u << 0);
+        presence_owner o = world_owner(w, 2);
+        track_some(w, 2, o, 0, 5);
+        world_run(w, 15000);
+        assert_int_equal(world_shown(w, 3, "t"), 5);
+        world_kill(w, lost, true);
+        track_some(w, 2, o, 5, 10);
+        world_run(w, 20);
+        assert_int_equal(world_shown(w, 3, "t"), 10);
+        assert_int_equal(world_status(w, 3, "c", NULL), PRESENCE_MEMBER_UP);
+        world_free(w);
+    }
+}
+
 static void simultaneous_dials_keep_one_link(void **state) {
     world *w = *state;
     world_start(w, 0, "a", 1u << 1);
@@ -412,6 +435,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(the_older_twin_yields, setup, teardown),
         cmocka_unit_test_setup_teardown(a_restart_with_a_clock_gone_back_refutes, setup, teardown),
         cmocka_unit_test_setup_teardown(a_relay_feeds_what_cannot_be_linked, setup, teardown),
+        cmocka_unit_test(a_lost_relay_is_replaced_at_once),
         cmocka_unit_test_setup_teardown(simultaneous_dials_keep_one_link, setup, teardown),
         cmocka_unit_test_setup_teardown(a_seed_that_is_oneself_is_tried_once, setup, teardown),
         cmocka_unit_test_setup_teardown(another_cluster_is_refused, setup, teardown),
