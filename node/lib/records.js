@@ -58,13 +58,16 @@ class PresenceEvent {
   #rows
   #changes
   #onBadText
+  #seq
+  #first
 
   constructor ({ topic, event, text, seq = 0, rows = [], resync = false, fetched = true, first = false }) {
     this.topic = topic
     this.event = event
     this.resync = resync
     this.fetched = fetched
-    Object.defineProperties(this, { seq: { value: seq }, first: { value: first } })
+    this.#seq = seq
+    this.#first = first
     this.#rawText = this.#text = text
     this.#rows = rows
   }
@@ -94,6 +97,12 @@ class PresenceEvent {
     if (!(this.#rows[0] instanceof Object)) this.#rows = readRows(this.#rows)
     return this.#rows
   }
+
+  /** @internal its place among the events of the tracker */
+  get seq () { return this.#seq }
+
+  /** @internal part of the first sync */
+  get first () { return this.#first }
 
   /** @internal */
   get rawText () { return this.#rawText }
