@@ -24,7 +24,6 @@ from ._feed import Feed, StateDue
 from ._fetch import CallHook, Fetcher
 from ._native import (
     EVENT_DIFF,
-    EVENT_ERROR,
     EVENT_MEMBER,
     EVENT_RESYNC,
     EVENT_STOPPED,
@@ -120,6 +119,7 @@ class Dispatcher:
         return len(events)
 
     def _take(self, raw: RawEvent) -> None:
+        """ERROR events are log lines of the core already."""
         if raw.kind == EVENT_DIFF:
             event = Event(raw.topic, "presence_diff", raw.seq, text=raw.text, rows=raw.rows)
             self._diff(event)
@@ -129,13 +129,11 @@ class Dispatcher:
             self._callbacks.report(member_from_row(json.loads(raw.text)))
         elif raw.kind == EVENT_SYNCED:
             self._synced.set()
-        elif raw.kind == EVENT_ERROR:
-            logger.warning("%s", raw.text.decode("utf-8", "replace") or error_of(raw.error))
         elif raw.kind == EVENT_STOPPED:
             self._stopped(raw)
 
     def _diff(self, event: Event) -> None:
-        if event.topic not in self._feeds and not self._callbacks.wants_diffs:
+        if not self._wanted(event.topic):
             return
         if self._fetcher is None:
             self._deliver(event)
@@ -150,9 +148,13 @@ class Dispatcher:
         """Fetches the diffs of one topic in order."""
         try:
             while (event := self._backlog.pop(topic)) is not None:
-                self._deliver(await fetcher.diff(event))
+                if self._wanted(topic):
+                    self._deliver(await fetcher.diff(event))
         finally:
             del self._flows[topic]
+
+    def _wanted(self, topic: str) -> bool:
+        return topic in self._feeds or self._callbacks.wants_diffs
 
     def _deliver(self, event: Event) -> None:
         for feed in self._feeds_of(event.topic):
@@ -177,8 +179,6 @@ class Dispatcher:
 
     def _stopped(self, raw: RawEvent) -> None:
         error = error_of(raw.error) if raw.error else None
-        if error is not None:
-            logger.error("the tracker stopped: %s", raw.text.decode("utf-8", "replace") or error)
         self._synced.set()  # whoever waits asks again, and is told
         with self._lock:
             feeds = [feed for feeds in self._feeds.values() for feed in feeds]

@@ -235,6 +235,32 @@ class child:
         self._process.stdout.close()
 
 
+def test_exit_without_stop_tells_the_others(run_once: Any) -> None:
+    text = """
+import sys, libpresence
+tracker = libpresence.Tracker(name="b", join=[sys.argv[1]]).start()
+tracker.track(tracker, "t", "k")
+sys.stdin.read()
+"""
+
+    async def main() -> None:
+        leaves: list[Any] = []
+
+        def handle_diff(diff: Any) -> None:
+            leaves.extend(change for change in diff.changes if change.kind == "leave")
+
+        async with Presence(name="a", handle_diff=handle_diff, grace_ms=20_000) as a:
+            process = subprocess.Popen([sys.executable, "-c", text, a.address], stdin=subprocess.PIPE)
+            await until(lambda: a.count("t") == 1)
+            assert process.stdin
+            process.stdin.close()
+            await until(lambda: leaves)
+            assert leaves[0].reason == "member_left"
+            assert process.wait(DEADLINE) == 0
+
+    run_once(main())
+
+
 def test_kill_hides_and_restart_shows(run_once: Any) -> None:
     async def main() -> None:
         changes: list[Any] = []
@@ -368,7 +394,15 @@ def test_observers_are_not_members(run_once: Any) -> None:
 
 def test_many_changes_on_both_sides(run: Any) -> None:
     async def main() -> None:
-        async with Presence(name="a", **FAST) as a, Presence(name="b", join=[a.address], **FAST) as b:
+        last: dict[str, Any] = {}
+
+        def hook(name: str) -> Any:
+            return lambda topic, diff, presences: last.update({name: presences})
+
+        async with (
+            Presence(name="a", handle_metas=hook("a"), **FAST) as a,
+            Presence(name="b", handle_metas=hook("b"), join=[a.address], **FAST) as b,
+        ):
             await b.synced(DEADLINE)
             folds = {"a": Fold(), "b": Fold()}
 
@@ -393,6 +427,9 @@ def test_many_changes_on_both_sides(run: Any) -> None:
             final = await same("t", a, b)
             await until(lambda: folds["a"].state == folds["b"].state == final)
             assert folds["a"].states == folds["b"].states == 1
+            for name, member in (("a", a), ("b", b)):
+                await member.settle()
+                assert last[name] == await member.list("t"), "with the metas of a key in the same order"
         await asyncio.wait_for(asyncio.gather(*tasks), DEADLINE)
 
     run(main())
