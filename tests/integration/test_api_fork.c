@@ -71,6 +71,23 @@ static void a_child_is_told_and_the_parent_goes_on(void **state) {
     presence_tracker_close(a);
 }
 
+/* A child that ends by exit runs the clean-up of every library, also after names were looked up. */
+static void a_child_may_exit_as_usual(void **state) {
+    (void)state;
+    const char *const options[] = {"join", "no-such-host.invalid:7946", NULL};
+    presence_tracker *tracker = open_tracker(options);
+    assert_int_equal(presence_wait_synced(tracker, PATIENCE_MS), 1);
+    pid_t child = fork();
+    if (child == 0) {
+        fclose(stdout); /* the report of the tests is the parent's */
+        exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (!WIFEXITED(status)) fail_msg("the child ended with status %x", (unsigned)status);
+    presence_tracker_close(tracker);
+}
+
 static void many_forks_while_it_works(void **state) {
     (void)state;
     presence_tracker *tracker = open_tracker(NULL);
@@ -95,6 +112,7 @@ static void many_forks_while_it_works(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_child_is_told_and_the_parent_goes_on),
+        cmocka_unit_test(a_child_may_exit_as_usual),
         cmocka_unit_test(many_forks_while_it_works),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,7 +15,6 @@
 #include <string.h>
 
 static void connect_next(pr_conn *);
-static void resolve_next(pr_net *);
 
 void pr_net_dial_fail(pr_conn *conn, int end) {
     if (conn->state == PR_CONN_CLOSED) return;
@@ -96,7 +95,7 @@ static void set_port(struct sockaddr_storage *address, uint16_t port) {
     if (address->ss_family == AF_INET6) ((struct sockaddr_in6 *)address)->sin6_port = htons(port);
 }
 
-static void take_resolved(pr_conn *conn, const struct addrinfo *list) {
+void pr_net_dial_resolved(pr_conn *conn, const struct addrinfo *list) {
     bool any = false;
     for (const struct addrinfo *a = list; a && conn->addresses_size < PR_RESOLVED_MAX; a = a->ai_next) {
         any = true;
@@ -111,54 +110,6 @@ static void take_resolved(pr_conn *conn, const struct addrinfo *list) {
     } else {
         pr_net_dial_fail(conn, PR_DIAL_UNRESOLVED);
     }
-}
-
-static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *list) {
-    pr_net *net = request->data;
-    pr_conn *conn = net->resolving;
-    net->resolve_running = false;
-    net->resolving = NULL;
-    if (conn && status != 0) {
-        pr_net_dial_fail(conn, PR_DIAL_UNRESOLVED);
-    } else if (conn) {
-        take_resolved(conn, list);
-    }
-    uv_freeaddrinfo(list);
-    resolve_next(net);
-}
-
-/* At most one resolve at a time: the pool of threads behind it is shared by the whole process. */
-static void resolve_next(pr_net *net) {
-    struct addrinfo hints;
-    memset(&hints, 0, sizeof hints);
-    hints.ai_socktype = SOCK_STREAM;
-    while (!net->resolve_running && net->resolve_first && !net->closing) {
-        pr_conn *first = net->resolve_first;
-        net->resolve_first = first->next_resolve;
-        net->resolve.data = net;
-        if (uv_getaddrinfo(&net->loop, &net->resolve, on_resolved, first->host, NULL, &hints) != 0) {
-            pr_net_dial_fail(first, PR_DIAL_UNRESOLVED);
-            continue;
-        }
-        net->resolve_running = true;
-        net->resolving = first;
-    }
-}
-
-void pr_net_dial_forget(pr_conn *conn) {
-    pr_conn **at = &conn->net->resolve_first;
-    while (*at && *at != conn) at = &(*at)->next_resolve;
-    if (*at) *at = conn->next_resolve;
-    if (conn->net->resolving == conn) conn->net->resolving = NULL;
-}
-
-static void queue_resolve(pr_conn *conn) {
-    pr_conn **end = &conn->net->resolve_first;
-    while (*end) end = &(*end)->next_resolve;
-    conn->state = PR_CONN_RESOLVING;
-    conn->next_resolve = NULL;
-    *end = conn;
-    resolve_next(conn->net);
 }
 
 void pr_net_dial_start(pr_net *net, const pr_action *action) {
@@ -181,7 +132,7 @@ void pr_net_dial_start(pr_net *net, const pr_action *action) {
     conn->port = address.port_low;
     uv_timer_start(&conn->timer, on_timeout, conn->timeout_ms, 0);
     if (!pr_address_socket(&address, address.port_low, &conn->addresses[0], &size)) {
-        queue_resolve(conn);
+        pr_net_resolve(conn);
     } else if (!address.loopback) {
         refuse_remote(conn);
     } else {

@@ -4,6 +4,7 @@
 
 #include "address.h"
 #include "net.h"
+#include <netdb.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <uv.h>
@@ -68,6 +69,17 @@ typedef struct pr_slot {
     uint32_t generation;
 } pr_slot;
 
+/* The name that is looked up, one at a time. */
+typedef struct pr_resolver {
+    pr_conn *first;   /* those who wait */
+    pr_conn *current; /* whose name it is, if it still cares */
+    bool running;
+    uv_async_t done;
+    pthread_t thread;
+    char host[256];
+    struct addrinfo *list; /* written by the thread, read after joining it */
+} pr_resolver;
+
 struct pr_net {
     const pr_alloc *alloc;
     pr_net_hooks hooks;
@@ -103,9 +115,7 @@ struct pr_net {
     pr_conn *notices;
     pr_slot *slots;
     size_t slots_room, conns, free_from;
-    pr_conn *resolve_first, *resolving; /* those waiting; the one whose request runs, if it still cares */
-    uv_getaddrinfo_t resolve;
-    bool resolve_running;
+    pr_resolver resolver;
     _Atomic int descriptors[PR_DESCRIPTORS_MAX]; /* of open links by slot, + 1; for a forked child */
     char read_room[PR_READ_ROOM];
     _Atomic uint64_t links, bytes_in, bytes_out, dials, dial_failures;
@@ -134,8 +144,13 @@ void pr_net_conn_free_if_done(pr_conn *);
 
 /* dial.c */
 void pr_net_dial_start(pr_net *, const pr_action *);
-void pr_net_dial_fail(pr_conn *, int end); /* enum pr_dial_end */
-void pr_net_dial_forget(pr_conn *);        /* no longer waits for the resolver */
+void pr_net_dial_fail(pr_conn *, int end);                     /* enum pr_dial_end */
+void pr_net_dial_resolved(pr_conn *, const struct addrinfo *); /* NULL: nothing was found */
+
+/* resolve.c */
+int pr_net_resolve_init(pr_net *);
+void pr_net_resolve(pr_conn *);        /* queued; ends in pr_net_dial_resolved */
+void pr_net_resolve_forget(pr_conn *); /* it waits no longer */
 
 /* listen.c */
 int pr_net_listen_bind(pr_net *, const char *text, const char **why);

@@ -169,7 +169,7 @@ void pr_net_conn_end(pr_conn *conn, int down) {
         conn->notice.down = down;
         pr_net_conn_notice(conn);
     }
-    if (conn->state == PR_CONN_RESOLVING) pr_net_dial_forget(conn);
+    if (conn->state == PR_CONN_RESOLVING) pr_net_resolve_forget(conn);
     conn->state = PR_CONN_CLOSED;
     if (conn->id) keep_descriptor(conn, -1);
     uv_close((uv_handle_t *)&conn->timer, on_closed);

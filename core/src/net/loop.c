@@ -63,12 +63,11 @@ static void stop_all(pr_net *net) {
             pr_net_conn_end(conn, 0);
         }
     }
-    if (net->resolve_running) uv_cancel((uv_req_t *)&net->resolve);
 }
 
 void pr_net_finish_if_idle(pr_net *net) {
     if (!net->closing || net->conns > 0) return;
-    if (!net->resolve_running && net->listen_fd < 0) uv_stop(&net->loop);
+    if (!net->resolver.running && net->listen_fd < 0) uv_stop(&net->loop);
 }
 
 static void on_idle(uv_idle_t *idle) { (void)idle; }
@@ -135,7 +134,7 @@ static void *run(void *argument) {
 
 static int loop_init(pr_net *net) {
     if (uv_loop_init(&net->loop) != 0) return PRESENCE_EINTERNAL;
-    if (uv_async_init(&net->loop, &net->async, on_async) != 0) {
+    if (uv_async_init(&net->loop, &net->async, on_async) != 0 || pr_net_resolve_init(net) != 0) {
         uv_loop_close(&net->loop);
         return PRESENCE_EINTERNAL;
     }
@@ -224,8 +223,8 @@ static void release_posts(pr_action *actions, size_t from, size_t size) {
 
 /* Only here, when no other thread can wake it any more: sending to a closed async handle ends the process. */
 static void close_loop(pr_net *net) {
-    uv_handle_t *own[] = {(uv_handle_t *)&net->async, (uv_handle_t *)&net->timer, (uv_handle_t *)&net->idle,
-                          (uv_handle_t *)&net->prepare, (uv_handle_t *)&net->check};
+    uv_handle_t *own[] = {(uv_handle_t *)&net->async,   (uv_handle_t *)&net->timer, (uv_handle_t *)&net->idle,
+                          (uv_handle_t *)&net->prepare, (uv_handle_t *)&net->check, (uv_handle_t *)&net->resolver.done};
     pr_net_listen_close(net);
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) uv_close(own[i], NULL);
     uv_run(&net->loop, UV_RUN_DEFAULT);
