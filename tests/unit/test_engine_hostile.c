@@ -17,6 +17,7 @@ typedef struct fixture {
     uint32_t last_error; /* of an ERROR frame */
     int frames[32];      /* by type, what the engine sent */
     pr_nak nak;
+    pr_request request;
     pr_decoder *decoder;
     pr_alloc alloc;
     uint8_t in[1 << 20];
@@ -56,6 +57,7 @@ static void note_frames(fixture *f) {
         f->frames[message.type]++;
         if (message.type == PR_ERROR) f->last_error = message.as.error.code;
         if (message.type == PR_NAK) f->nak = message.as.nak;
+        if (message.type == PR_REQUEST) f->request = message.as.request;
         memmove(f->in, f->in + used, f->in_size -= used);
     }
 }
@@ -293,6 +295,100 @@ static void a_copy_that_differs_is_fetched_anew(void **state) {
     assert_false(f->closed);
 }
 
+/* evil's log at version 1 holds one entry; at 2 it is gone. */
+static pr_message segment_of(uint64_t from, pr_up *up, pr_removed *removed) {
+    pr_message message = empty(PR_SEGMENT);
+    message.as.segment.x = message.as.segment.T = from;
+    message.as.segment.x2 = message.as.segment.T2 = from + 1;
+    message.as.segment.ups = up;
+    message.as.segment.ups_size = up != NULL;
+    message.as.segment.removed = removed;
+    message.as.segment.removed_size = removed != NULL;
+    return message;
+}
+
+/* Another instance takes evil's name, then evil takes it back by a greater inc: its log is fresh here. */
+static void replaced_and_back(fixture *f) {
+    pr_record record;
+    memset(&record, 0, sizeof record);
+    record.inst = 777;
+    record.inc = 9;
+    record.hb = 1;
+    record.fixed = true;
+    strcpy(record.name, "evil");
+    pr_message message = empty(PR_HEARTBEAT);
+    message.as.heartbeat.inc = 5;
+    message.as.heartbeat.hb = 2;
+    message.as.heartbeat.digest = (pr_records){&record, 1};
+    say(f, &message);
+    message = empty(PR_HEARTBEAT);
+    message.as.heartbeat.inc = 10;
+    message.as.heartbeat.hb = 3;
+    message.as.heartbeat.version = 2;
+    say(f, &message);
+}
+
+static void a_floor_outlives_a_replacement(void **state) {
+    fixture *f = *state;
+    link_evil(f);
+    pr_up up = {.eid = 1, .dot = 1, .topic = pr_cstr("t"), .key = pr_cstr("k"), .meta = pr_cstr("{}"), .topic_id = 1};
+    pr_removed gone = {.eid = 1};
+    pr_message born = segment_of(0, &up, NULL), dead = segment_of(1, NULL, &gone);
+    say(f, &born);
+    say(f, &dead);
+    assert_int_equal(f->w->nodes[0].leaves, 1);
+    replaced_and_back(f);
+    assert_int_equal(f->request.inst, EVIL);
+    assert_int_equal(f->request.state.floor, 2);
+    assert_int_equal(f->request.state.have, 0);
+    say(f, &born); /* old news: the entry does not come back */
+    assert_int_equal(world_shown(f->w, 0, "t"), 0);
+    assert_int_equal(f->w->nodes[0].joins, 1);
+}
+
+static void a_detached_sweep_ends_before_the_log_is_fresh(void **state) {
+    fixture *f = *state;
+    link_evil(f);
+    pr_up up = {.eid = 1, .dot = 1, .topic = pr_cstr("t"), .key = pr_cstr("k"), .meta = pr_cstr("{}"), .topic_id = 1};
+    pr_message born = segment_of(0, &up, NULL);
+    say(f, &born);
+    replaced_and_back(f);
+    assert_int_equal(f->w->nodes[0].last_reason, PRESENCE_REASON_REPLACED);
+    say(f, &born);
+    assert_int_equal(world_shown(f->w, 0, "t"), 1);
+    assert_int_equal(f->w->nodes[0].joins, 2);
+    assert_int_equal(f->w->nodes[0].leaves, 1);
+}
+
+static void an_observer_is_gone_with_its_link(void **state) {
+    fixture *f = *state;
+    connect_raw(f);
+    say_preamble(f);
+    pr_message message = hello_of("looker", 4711);
+    message.as.hello.self.observer = true;
+    say(f, &message);
+    pr_member_info info;
+    assert_int_equal(world_status(f->w, 0, "looker", &info), PRESENCE_MEMBER_UP);
+    assert_true(info.observer);
+    pr_engine_link_down(f->e, f->link, PR_END_CLOSED, world_time(f->w));
+    act(f);
+    assert_int_equal(world_status(f->w, 0, "looker", NULL), 0);
+}
+
+static void a_closed_link_is_ignored(void **state) {
+    fixture *f = *state;
+    link_evil(f);
+    pr_message message = hello_of("evil", EVIL);
+    say(f, &message);
+    assert_true(f->closed);
+    size_t used = 0;
+    assert_int_equal(pr_engine_bytes(f->e, f->link, (const uint8_t *)"abc", 3, &used, world_time(f->w)), 0);
+    assert_int_equal(used, 3);
+    pr_engine_written(f->e, f->link, 100, world_time(f->w));
+    pr_engine_link_down(f->e, f->link, PR_END_RESET, world_time(f->w));
+    act(f);
+}
+
 static void an_unknown_log_gets_nak(void **state) {
     fixture *f = *state;
     link_evil(f);
@@ -485,6 +581,10 @@ int main(void) {
         cmocka_unit_test_setup_teardown(an_undefined_index_closes, setup, teardown),
         cmocka_unit_test_setup_teardown(logs_not_asked_for_are_dropped, setup, teardown),
         cmocka_unit_test_setup_teardown(a_copy_that_differs_is_fetched_anew, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_floor_outlives_a_replacement, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_detached_sweep_ends_before_the_log_is_fresh, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_observer_is_gone_with_its_link, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_closed_link_is_ignored, setup, teardown),
         cmocka_unit_test_setup_teardown(an_unknown_log_gets_nak, setup, teardown),
         cmocka_unit_test_setup_teardown(leave_of_somebody_else_closes, setup, teardown),
         cmocka_unit_test_setup_teardown(my_own_name_closed_makes_me_yield, setup, teardown),
