@@ -161,6 +161,47 @@ static void of_twins_the_older_yields(void **state) {
     cluster_free(sim);
 }
 
+static void block_both(pr_sim *sim, int a, int b, bool blocked) {
+    pr_sim_block(sim, a, b, blocked);
+    pr_sim_block(sim, b, a, blocked);
+}
+
+/* ann and cat hold different inc of one dead instance of bob: being outbid twice by it is no proof that it lives. */
+static void a_lawful_restart_yields_to_nobody(void **state) {
+    (void)state;
+    pr_sim *sim = cluster_new(20);
+    pr_sim_start(sim, 0, "ann", 0, 0);
+    pr_sim_start(sim, 1, "cat", 0, 0);
+    pr_sim_start(sim, 2, "bob", 3, 0);
+    block_both(sim, 0, 1, true);
+    cluster_run(sim, 1500);
+    pr_sim_cut(sim, 2, 1, PR_SIM_CUT_SILENT, 0); /* from now on cat hears nothing of bob */
+    pr_sim_forbid(sim, 3, 1, PR_DIAL_TIMEOUT);
+    pr_sim_forbid(sim, 3, 2, PR_DIAL_TIMEOUT);
+    pr_sim_forbid(sim, 1, 3, PR_DIAL_TIMEOUT);
+    pr_sim_forbid(sim, 2, 3, PR_DIAL_TIMEOUT);
+    pr_sim_start(sim, 3, "bob", 1, 0); /* a younger bob that only ann meets, for a moment */
+    cluster_run(sim, 20);
+    pr_sim_crash(sim, 3, PR_SIM_KILL);
+    cluster_run(sim, 2500); /* the first bob refutes, to ann alone */
+    pr_member_info at_ann, at_cat;
+    pr_sim_status(sim, 0, "bob", &at_ann);
+    pr_sim_status(sim, 1, "bob", &at_cat);
+    assert_int_equal(at_ann.inst, pr_sim_inst(sim, 2));
+    assert_int_equal(at_cat.inst, pr_sim_inst(sim, 2));
+    assert_true(at_ann.inc > at_cat.inc);
+    pr_sim_crash(sim, 2, PR_SIM_KILL);
+    pr_sim_shift_clock(sim, 2, -3600000);
+    pr_sim_block(sim, 2, 0, true); /* cat first, then ann */
+    pr_sim_start(sim, 2, "bob", 3, 0);
+    cluster_run(sim, 1500);
+    pr_sim_block(sim, 2, 0, false);
+    block_both(sim, 0, 1, false);
+    wait_settled(sim, 16000);
+    assert_false(pr_sim_yielded(sim, 2));
+    cluster_free(sim);
+}
+
 static void a_split_hides_and_the_heal_shows_only_who_is_there(void **state) {
     (void)state;
     pr_sim *sim = cluster_new(11);
@@ -348,6 +389,7 @@ int main(void) {
         cmocka_unit_test(a_restart_replaces_the_old_instance),
         cmocka_unit_test(a_restart_with_a_clock_that_went_back_refutes),
         cmocka_unit_test(of_twins_the_older_yields),
+        cmocka_unit_test(a_lawful_restart_yields_to_nobody),
         cmocka_unit_test(a_split_hides_and_the_heal_shows_only_who_is_there),
         cmocka_unit_test(a_member_without_a_link_is_relayed),
         cmocka_unit_test(the_death_of_a_relayed_member_is_seen),

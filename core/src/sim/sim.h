@@ -18,6 +18,7 @@ typedef struct pr_sim pr_sim;
 typedef struct pr_sim_network {
     uint32_t latency_min_ms, latency_max_ms;
     size_t pipe_bytes; /* what the kernels hold of one direction of a link */
+    uint32_t turn_ms;  /* a member's loop comes back so much later at most: sweeps take time */
     bool pieces;       /* bytes arrive in random pieces, cut anywhere */
 } pr_sim_network;
 

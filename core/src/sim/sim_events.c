@@ -50,7 +50,8 @@ static void consider_process(pr_sim *sim, event *best, size_t index) {
     uint64_t deadline = pr_engine_deadline(process->engine);
     if (deadline == UINT64_MAX) return;
     uint64_t now = sim_time(sim, process).mono_ms;
-    consider(sim, best, EVENT_TICK, deadline <= now ? sim->now : sim->now + (deadline - now), index, 0);
+    uint64_t due = deadline <= now ? sim->now : sim->now + (deadline - now);
+    consider(sim, best, EVENT_TICK, due < process->turn_at ? process->turn_at : due, index, 0);
 }
 
 static void consider_dial(pr_sim *sim, event *best, size_t index) {
@@ -212,13 +213,16 @@ static void closed(pr_sim *sim, sim_conn *conn, int side) {
     }
 }
 
+static void tick(pr_sim *sim, sim_process *process) {
+    process->turn_at = sim->now + pr_sim_random(sim, sim->network.turn_ms + 1);
+    pr_engine_tick(process->engine, sim_time(sim, process));
+    sim_after(sim, process);
+}
+
 static void happen(pr_sim *sim, const event *next) {
     sim_conn *conn = next->kind >= EVENT_UP ? sim->conns[next->index] : NULL;
     switch (next->kind) {
-    case EVENT_TICK:
-        pr_engine_tick(sim->processes[next->index]->engine, sim_time(sim, sim->processes[next->index]));
-        sim_after(sim, sim->processes[next->index]);
-        return;
+    case EVENT_TICK: tick(sim, sim->processes[next->index]); return;
     case EVENT_EXIT:
         sim_say(sim, sim->processes[next->index], "exits");
         sim_end_process(sim, sim->processes[next->index], false);

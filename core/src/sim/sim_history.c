@@ -49,6 +49,7 @@ static void draw_options(history_run *run) {
     pr_sim_network *net = pr_sim_net(sim);
     net->latency_min_ms = (uint32_t)PICK(sim, 0, 1, 5);
     net->latency_max_ms = net->latency_min_ms + (uint32_t)PICK(sim, 0, 3, 40);
+    net->turn_ms = (uint32_t)PICK(sim, 0, 0, 2, 10);
     net->pieces = pr_sim_random(sim, 2) == 0;
     net->pipe_bytes = PICK(sim, 64, 1000, 65536, 1048576);
 }
@@ -57,6 +58,7 @@ static void draw_options(history_run *run) {
 static void draw_calm(history_run *run) {
     pr_sim *sim = run->sim;
     sim->calm = true;
+    pr_sim_options(sim)->heartbeat_ms = 1000; /* a suspicion ripens later than the later dial of a pair (3.13) */
     pr_sim_options(sim)->grace_ms = 1000;
     pr_sim_options(sim)->connect_timeout_ms = 1000;
     pr_sim_net(sim)->latency_max_ms = 5;
