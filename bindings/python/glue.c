@@ -26,8 +26,7 @@ struct glue_bridge {
     log_line log[LOG_LINES];
 };
 
-glue_bridge *glue_bridge_new(void)
-{
+glue_bridge *glue_bridge_new(void) {
     glue_bridge *bridge = calloc(1, sizeof *bridge);
     if (!bridge) return NULL;
     bridge->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -39,8 +38,7 @@ glue_bridge *glue_bridge_new(void)
     return bridge;
 }
 
-void glue_bridge_free(glue_bridge *bridge)
-{
+void glue_bridge_free(glue_bridge *bridge) {
     if (!bridge) return;
     close(bridge->fd);
     pthread_mutex_destroy(&bridge->lock);
@@ -49,16 +47,14 @@ void glue_bridge_free(glue_bridge *bridge)
 
 int glue_bridge_fd(const glue_bridge *bridge) { return bridge ? bridge->fd : -1; }
 
-void glue_bridge_wake(glue_bridge *bridge)
-{
+void glue_bridge_wake(glue_bridge *bridge) {
     uint64_t one = 1;
     if (!bridge) return;
     /* A full counter is a pending wake-up already, so failing is as good as writing. */
     if (write(bridge->fd, &one, sizeof one) < 0) return;
 }
 
-void glue_bridge_clear(glue_bridge *bridge)
-{
+void glue_bridge_clear(glue_bridge *bridge) {
     uint64_t pending;
     if (!bridge) return;
     if (read(bridge->fd, &pending, sizeof pending) < 0) return;
@@ -66,8 +62,7 @@ void glue_bridge_clear(glue_bridge *bridge)
 
 static void wake(void *user) { glue_bridge_wake(user); }
 
-static void log_append(int level, const char *line, void *user)
-{
+static void log_append(int level, const char *line, void *user) {
     glue_bridge *bridge = user;
     pthread_mutex_lock(&bridge->lock);
     if (bridge->log_count == LOG_LINES) {
@@ -81,8 +76,7 @@ static void log_append(int level, const char *line, void *user)
     glue_bridge_wake(bridge);
 }
 
-int glue_bridge_log_line(glue_bridge *bridge, char *buf, size_t size)
-{
+int glue_bridge_log_line(glue_bridge *bridge, char *buf, size_t size) {
     int level = 0;
     if (!bridge) return 0;
     pthread_mutex_lock(&bridge->lock);
@@ -101,43 +95,37 @@ int glue_bridge_log_line(glue_bridge *bridge, char *buf, size_t size)
     return level;
 }
 
-int glue_config_log(presence_config *config, glue_bridge *bridge)
-{
+int glue_config_log(presence_config *config, glue_bridge *bridge) {
     return presence_config_set_log(config, log_append, bridge);
 }
 
-int glue_set_wake(presence_tracker *tracker, glue_bridge *bridge)
-{
+int glue_set_wake(presence_tracker *tracker, glue_bridge *bridge) {
     return presence_set_wake_callback(tracker, bridge ? wake : NULL, bridge);
 }
 
 static presence_str str(const char *data, size_t size) { return (presence_str){data, size}; }
 
 int glue_track(presence_tracker *tracker, presence_owner owner, const char *topic, size_t topic_size, const char *key,
-               size_t key_size, const char *meta, size_t meta_size, char *ref)
-{
+               size_t key_size, const char *meta, size_t meta_size, char *ref) {
     return presence_track(tracker, owner, str(topic, topic_size), str(key, key_size), str(meta, meta_size),
                           (presence_ref *)ref);
 }
 
 int glue_update(presence_tracker *tracker, presence_owner owner, const char *topic, size_t topic_size, const char *key,
                 size_t key_size, const char *expected, size_t expected_size, const char *meta, size_t meta_size,
-                char *ref)
-{
+                char *ref) {
     presence_str t = str(topic, topic_size), k = str(key, key_size), m = str(meta, meta_size);
     if (expected_size == 0) return presence_update(tracker, owner, t, k, m, (presence_ref *)ref);
     return presence_update_if(tracker, owner, t, k, str(expected, expected_size), m, (presence_ref *)ref);
 }
 
 int glue_untrack(presence_tracker *tracker, presence_owner owner, const char *topic, size_t topic_size, const char *key,
-                 size_t key_size, size_t *removed)
-{
+                 size_t key_size, size_t *removed) {
     return presence_untrack(tracker, owner, str(topic, topic_size), str(key, key_size), removed);
 }
 
 int glue_track_many(presence_tracker *tracker, presence_owner owner, const char *text, const size_t *sizes,
-                    size_t count, char *refs, size_t *failed_index)
-{
+                    size_t count, char *refs, size_t *failed_index) {
     presence_item *items = calloc(count ? count : 1, sizeof *items);
     if (!items) return PRESENCE_ENOMEM;
     for (size_t i = 0; i < count; i++) {
@@ -152,23 +140,19 @@ int glue_track_many(presence_tracker *tracker, presence_owner owner, const char 
     return rc;
 }
 
-int glue_count(presence_tracker *tracker, const char *topic, size_t topic_size, size_t *keys, size_t *metas)
-{
+int glue_count(presence_tracker *tracker, const char *topic, size_t topic_size, size_t *keys, size_t *metas) {
     return presence_count(tracker, str(topic, topic_size), keys, metas);
 }
 
-int glue_subscribe(presence_tracker *tracker, const char *topic, size_t topic_size)
-{
+int glue_subscribe(presence_tracker *tracker, const char *topic, size_t topic_size) {
     return presence_subscribe(tracker, str(topic, topic_size), NULL);
 }
 
-int glue_unsubscribe(presence_tracker *tracker, const char *topic, size_t topic_size)
-{
+int glue_unsubscribe(presence_tracker *tracker, const char *topic, size_t topic_size) {
     return presence_unsubscribe(tracker, str(topic, topic_size));
 }
 
-static int inside(void *function, const char *image, char *other, size_t size)
-{
+static int inside(void *function, const char *image, char *other, size_t size) {
     Dl_info info;
     if (!dladdr(function, &info) || !info.dli_fname) return 0;
     if (strcmp(info.dli_fname, image) == 0) return 1;
@@ -176,8 +160,7 @@ static int inside(void *function, const char *image, char *other, size_t size)
     return 0;
 }
 
-int glue_self_contained(char *other, size_t size)
-{
+int glue_self_contained(char *other, size_t size) {
     Dl_info own;
     if (!dladdr((void *)glue_self_contained, &own) || !own.dli_fname) return 0;
     return inside((void *)uv_loop_init, own.dli_fname, other, size) &&

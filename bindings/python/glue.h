@@ -28,8 +28,8 @@ int glue_update(presence_tracker *, presence_owner, const char *topic, size_t to
 int glue_untrack(presence_tracker *, presence_owner, const char *topic, size_t topic_size, const char *key,
                  size_t key_size, size_t *removed);
 /* text holds topic, key, meta of each item in turn, sizes their lengths; refs has room for count times 32 bytes. */
-int glue_track_many(presence_tracker *, presence_owner, const char *text, const size_t *sizes, size_t count,
-                    char *refs, size_t *failed_index);
+int glue_track_many(presence_tracker *, presence_owner, const char *text, const size_t *sizes, size_t count, char *refs,
+                    size_t *failed_index);
 int glue_count(presence_tracker *, const char *topic, size_t topic_size, size_t *keys, size_t *metas);
 int glue_subscribe(presence_tracker *, const char *topic, size_t topic_size);
 int glue_unsubscribe(presence_tracker *, const char *topic, size_t topic_size);
@@ -50,7 +50,8 @@ int glue_entries(presence_tracker *, const char *topic, size_t topic_size, const
                  glue_text *out);
 /* A JSON array of topics. */
 int glue_topics(presence_tracker *, glue_text *out);
-/* A JSON array of [name, id, address, incarnation, status, synced, is_self, rtt_ms, entries, observer, linked, reason]. */
+/* A JSON array of rows: [name, id, address, incarnation, status, synced, is_self, rtt_ms, entries, observer, linked,
+ * reason]. */
 int glue_members(presence_tracker *, glue_text *out);
 /* Takes at most max events. Each is a glue_event_head in the machine's byte order, then topic, text and changes without
  * gaps. DIFF: text is presence_diff_json, changes as glue_entries. MEMBER: text is one row of glue_members. ERROR and

@@ -13,8 +13,7 @@ typedef struct {
     int failed; /* out of memory: what follows is ignored */
 } text;
 
-static char *text_more(text *t, size_t more)
-{
+static char *text_more(text *t, size_t more) {
     if (t->failed) return NULL;
     if (t->room - t->size < more) {
         size_t room = t->room * 2 > t->size + more ? t->room * 2 : t->size + more + 256;
@@ -31,28 +30,24 @@ static char *text_more(text *t, size_t more)
     return end;
 }
 
-static void text_raw(text *t, const void *data, size_t size)
-{
+static void text_raw(text *t, const void *data, size_t size) {
     char *end = text_more(t, size);
     if (end && size) memcpy(end, data, size);
 }
 
 static void text_put(text *t, const char *literal) { text_raw(t, literal, strlen(literal)); }
 
-static void text_number(text *t, int64_t number)
-{
+static void text_number(text *t, int64_t number) {
     char digits[24];
     text_raw(t, digits, (size_t)snprintf(digits, sizeof digits, "%" PRId64, number));
 }
 
-static void text_unsigned(text *t, uint64_t number)
-{
+static void text_unsigned(text *t, uint64_t number) {
     char digits[24];
     text_raw(t, digits, (size_t)snprintf(digits, sizeof digits, "%" PRIu64, number));
 }
 
-static void text_string(text *t, presence_str s)
-{
+static void text_string(text *t, presence_str s) {
     text_put(t, "\"");
     size_t start = 0;
     for (size_t i = 0; i < s.size; i++) {
@@ -68,16 +63,14 @@ static void text_string(text *t, presence_str s)
 }
 
 /* A meta is JSON text already. */
-static void text_json(text *t, presence_str json)
-{
+static void text_json(text *t, presence_str json) {
     if (json.size)
         text_raw(t, json.data, json.size);
     else
         text_put(t, "null");
 }
 
-static void text_entry(text *t, const presence_entry *entry)
-{
+static void text_entry(text *t, const presence_entry *entry) {
     text_put(t, "[");
     text_number(t, entry->kind);
     text_put(t, ",");
@@ -100,8 +93,7 @@ static void text_entry(text *t, const presence_entry *entry)
     text_put(t, "]");
 }
 
-static void text_member(text *t, const presence_member *member)
-{
+static void text_member(text *t, const presence_member *member) {
     char id[24];
     snprintf(id, sizeof id, "\"%016" PRIx64 "\"", member->id);
     text_put(t, "[");
@@ -125,8 +117,7 @@ static void text_member(text *t, const presence_member *member)
     text_put(t, "]");
 }
 
-static int text_finish(text *t, int rc, glue_text *out)
-{
+static int text_finish(text *t, int rc, glue_text *out) {
     if (rc == 0 && t->failed) rc = PRESENCE_ENOMEM;
     if (rc != 0) {
         free(t->data);
@@ -137,14 +128,12 @@ static int text_finish(text *t, int rc, glue_text *out)
     return 0;
 }
 
-void glue_text_free(glue_text *out)
-{
+void glue_text_free(glue_text *out) {
     free(out->data);
     *out = (glue_text){0};
 }
 
-int glue_list(presence_tracker *tracker, const char *topic, size_t topic_size, glue_text *out)
-{
+int glue_list(presence_tracker *tracker, const char *topic, size_t topic_size, glue_text *out) {
     text t = {0};
     presence_snapshot *snapshot = NULL;
     presence_str json;
@@ -159,14 +148,13 @@ int glue_list(presence_tracker *tracker, const char *topic, size_t topic_size, g
 }
 
 int glue_entries(presence_tracker *tracker, const char *topic, size_t topic_size, const char *key, size_t key_size,
-                 glue_text *out)
-{
+                 glue_text *out) {
     text t = {0};
     presence_snapshot *snapshot = NULL;
     presence_str wanted = {topic, topic_size};
     *out = (glue_text){0};
     int rc = key ? presence_get_by_key(tracker, wanted, (presence_str){key, key_size}, &snapshot)
-                      : presence_list(tracker, wanted, &snapshot);
+                 : presence_list(tracker, wanted, &snapshot);
     if (rc != 0) return rc;
     out->seq = presence_snapshot_seq(snapshot);
     out->count = presence_snapshot_size(snapshot);
@@ -182,8 +170,7 @@ int glue_entries(presence_tracker *tracker, const char *topic, size_t topic_size
     return text_finish(&t, rc, out);
 }
 
-int glue_topics(presence_tracker *tracker, glue_text *out)
-{
+int glue_topics(presence_tracker *tracker, glue_text *out) {
     text t = {0};
     presence_snapshot *snapshot = NULL;
     *out = (glue_text){0};
@@ -202,8 +189,7 @@ int glue_topics(presence_tracker *tracker, glue_text *out)
     return text_finish(&t, rc, out);
 }
 
-int glue_members(presence_tracker *tracker, glue_text *out)
-{
+int glue_members(presence_tracker *tracker, glue_text *out) {
     text t = {0};
     presence_snapshot *snapshot = NULL;
     *out = (glue_text){0};
@@ -228,8 +214,7 @@ typedef struct {
     int rc; /* the first event that could not be read */
 } batch;
 
-static int event_text(text *t, const presence_event *event, int kind)
-{
+static int event_text(text *t, const presence_event *event, int kind) {
     if (kind == PRESENCE_EVENT_DIFF) {
         presence_str json;
         int rc = presence_diff_json(event, &json);
@@ -249,8 +234,7 @@ static int event_text(text *t, const presence_event *event, int kind)
     return 0;
 }
 
-static int event_changes(text *t, const presence_event *event)
-{
+static int event_changes(text *t, const presence_event *event) {
     size_t count = presence_event_size(event);
     text_put(t, "[");
     for (size_t i = 0; i < count; i++) {
@@ -264,17 +248,14 @@ static int event_changes(text *t, const presence_event *event)
     return 0;
 }
 
-static void take_event(const presence_event *event, void *user)
-{
+static void take_event(const presence_event *event, void *user) {
     batch *into = user;
     text *t = &into->text;
     size_t start = t->size;
     int kind = presence_event_kind(event);
     presence_str topic = presence_event_topic(event);
-    glue_event_head head = {.kind = kind,
-                            .error = presence_event_error(event),
-                            .seq = presence_event_seq(event),
-                            .topic_size = topic.size};
+    glue_event_head head = {
+        .kind = kind, .error = presence_event_error(event), .seq = presence_event_seq(event), .topic_size = topic.size};
     text_more(t, sizeof head);
     text_raw(t, topic.data, topic.size);
     size_t text_start = t->size;
@@ -293,8 +274,7 @@ static void take_event(const presence_event *event, void *user)
     into->count++;
 }
 
-int glue_drain(presence_tracker *tracker, size_t max, glue_text *out)
-{
+int glue_drain(presence_tracker *tracker, size_t max, glue_text *out) {
     batch into = {0};
     *out = (glue_text){0};
     size_t delivered = 0;

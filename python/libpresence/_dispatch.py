@@ -277,7 +277,7 @@ class Dispatcher:
                 pass
 
     async def settle(self, where: str | None) -> None:
-        """Until what is queued now has been fetched and told; `where` names the hook that asks and is not waited for."""
+        """Until what is queued now has been fetched and told. `where`: the hook that asks is not waited for."""
         while True:
             self._clean_up()
             while self._drain() == SLICE:

@@ -97,7 +97,9 @@ class Mirror:
 
 
 def _join(topic: str, entry: Entry, first: bool) -> Change:
-    return Change("join", topic, entry.key, entry.meta, None, entry.ref, entry.prev_ref, entry.member, None, first, False)
+    return Change(
+        "join", topic, entry.key, entry.meta, None, entry.ref, entry.prev_ref, entry.member, None, first, False
+    )
 
 
 def _update(topic: str, entry: Entry, old: Shown) -> Change:

@@ -97,8 +97,9 @@ class Core:
     def _free(
         self, null: Any = ffi.NULL, close: Any = lib.presence_tracker_close, free: Any = lib.glue_bridge_free
     ) -> None:
-        """When a cycle is collected, finalizers run in any order, and some still call: an owner that closes, a coroutine
-        that leaves an `async with`. They find NULL, which every function of the library takes for an error."""
+        """When a cycle is collected, finalizers run in any order, and some still call: an owner that closes, a
+        coroutine that leaves an `async with`. They find NULL, which every function of the library takes for an error.
+        """
         pointer, bridge = self.pointer, self.bridge
         self.pointer = self.bridge = null
         if not self.forked:  # a child leaves the parent's alone

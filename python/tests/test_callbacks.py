@@ -246,7 +246,7 @@ def test_slow_callbacks_get_the_difference(run: Any) -> None:
 
 def test_handle_resync(run_once: Any) -> None:
     async def main() -> None:
-        go = asyncio.Event()
+        go, entered = asyncio.Event(), asyncio.Event()
         calls: list[Any] = []
 
         class Users(Presence):
@@ -254,6 +254,7 @@ def test_handle_resync(run_once: Any) -> None:
                 return {key: {**entry, "extra": True} for key, entry in presences.items()}
 
             async def handle_diff(self, diff: Any) -> None:
+                entered.set()
                 await go.wait()
                 calls.append(("diff", diff))
 
@@ -263,6 +264,8 @@ def test_handle_resync(run_once: Any) -> None:
         async with Users(**LOCAL, callback_queue=5) as users:
             await users.synced(DEADLINE)
             owner = users.owner()
+            owner.track("t", "first")
+            await asyncio.wait_for(entered.wait(), DEADLINE)
             for step in range(50):
                 owner.track("t", step)
                 await asyncio.sleep(0)
@@ -270,7 +273,7 @@ def test_handle_resync(run_once: Any) -> None:
             await users.settle()
             assert calls[-1] == ("resync", "t", await users.list("t"))
             assert calls[-1][2]["7"]["extra"] is True
-            assert any(call[0] == "resync" for call in calls)
+            assert [call[0] for call in calls] == ["diff", "resync"]
             owner.track("t", "after")
             await users.settle()
             assert set(calls[-1][1]["t"]["joins"]) == {"after"}

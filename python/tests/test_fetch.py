@@ -1,4 +1,4 @@
-"""fetch: once per side of a diff and shared, once per list, in slices, bounded in time and number, harmless when wrong."""
+"""fetch: once per side of a diff and shared, once per list, in slices, bounded, harmless when wrong."""
 
 from __future__ import annotations
 
@@ -115,7 +115,8 @@ def test_lists_at_the_same_time_share(run_once: Any) -> None:
             users.track(owner, "t", "b")
             second = asyncio.ensure_future(users.list("t"))
             assert set(await first) == {"a"}
-            assert {key: entry["user"] for key, entry in (await second).items()} == {"a": "A", "b": "B"}, "a new version"
+            found = {key: entry["user"] for key, entry in (await second).items()}
+            assert found == {"a": "A", "b": "B"}, "a new version"
             cancelled = asyncio.ensure_future(users.list("t"))
             kept = asyncio.ensure_future(users.list("t"))
             await asyncio.sleep(0)
