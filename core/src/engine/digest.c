@@ -96,9 +96,12 @@ static int add_changed(pr_engine *e, pr_peer *peer, size_t *count, size_t *bytes
 static int add_unlinked(pr_engine *e, pr_peer *peer, size_t *count, size_t *bytes) {
     int rc = 0;
     for (size_t i = 0; i < peer->unlinked_size; i++) {
-        pr_member *m = pr_member_of(e, peer->unlinked[i]);
+        size_t at = (peer->unlinked_next + i) % peer->unlinked_size;
+        pr_member *m = pr_member_of(e, peer->unlinked[at]);
         if (!m || m->observer || is_self(peer, m)) continue;
-        if (!add(e, m, m->fixed_at > peer->fixed_clock, count, bytes, PR_DIGEST_MAX, &rc)) break;
+        if (add(e, m, m->fixed_at > peer->fixed_clock, count, bytes, PR_DIGEST_MAX, &rc)) continue;
+        peer->unlinked_next = at; /* what does not fit comes first next time */
+        break;
     }
     return rc;
 }
@@ -114,8 +117,8 @@ int pr_digest_fill(pr_engine *e, pr_peer *peer, size_t *count) {
     pr_member *self = pr_member_named(e, peer->name);
     if (self && (self->inst != peer->inst || self->left) && !self->observer)
         add(e, self, true, count, &bytes, PR_DIGEST_MAX, &rc);
-    if (!rc) rc = add_unlinked(e, peer, count, &bytes);
     if (!rc) rc = add_changed(e, peer, count, &bytes);
+    if (!rc) rc = add_unlinked(e, peer, count, &bytes);
     return rc;
 }
 

@@ -85,6 +85,7 @@ static int make_own_log(pr_engine *e) {
 static void init_lists(pr_engine *e) {
     uint64_t seed = e->options.seed;
     pr_node_init(&e->members, NULL);
+    pr_node_init(&e->graves, NULL);
     pr_node_init(&e->all_peers, NULL);
     pr_node_init(&e->pumps, NULL);
     pr_node_init(&e->sweeps, NULL);

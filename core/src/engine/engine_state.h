@@ -29,6 +29,7 @@
 #define PR_FEATURES_OURS  (PR_FEATURE_PATCH | PR_FEATURE_CRC | PR_FEATURE_SUBSCRIBE | PR_FEATURE_SUM)
 #define PR_PERIOD_MAX_MS  3600000u
 #define PR_TWINS_MAX      8
+#define PR_IGNORED        UINT64_MAX /* a lane of a later protocol */
 #define PR_MAX_AGE        (1ull << 60)
 
 typedef struct pr_member pr_member;
@@ -110,15 +111,16 @@ struct pr_peer {
     uint64_t inst, features, claimed; /* claimed: inst our HELLO carried a state for */
     uint32_t max_frame;
     bool observer;
-    uint64_t opened, read_ticks, progress_ticks; /* responsive ms */
-    uint64_t retry_at;                           /* no memory: nothing is read before */
-    uint64_t sent, written, heartbeat_end;       /* bytes of the stream */
+    uint64_t opened, read_ticks, bytes_ticks, progress_ticks; /* responsive ms; read: whole frames */
+    size_t offered;                                           /* bytes of an incomplete frame, when last asked */
+    uint64_t retry_at;                                        /* no memory: nothing is read before */
+    uint64_t sent, written, heartbeat_end;                    /* bytes of the stream */
     uint32_t period_sent;
     uint64_t digest_clock, fixed_clock, full_at, mismatch_at;
     bool fixed_again; /* the next full digest carries fixed fields */
     uint64_t *unlinked;
-    size_t unlinked_size, unlinked_room;
-    pr_map defined; /* log index -> inst */
+    size_t unlinked_size, unlinked_room, unlinked_next;
+    pr_map defined; /* log index -> inst, or PR_IGNORED */
     pr_node feeds, ready, sources;
     size_t feeds_size;
     pr_feed *own;               /* what it is sent of the own log */
@@ -136,11 +138,12 @@ struct pr_member {
     char name[PR_MEMBER_NAME_MAX + 1];
     pr_member *same_hash;
     pr_node all;      /* in pr_engine.members, ordered by changed */
+    pr_node grave;    /* in pr_engine.graves, oldest first */
     uint64_t changed; /* record clock (3.8.1) */
     uint64_t fixed_at;
     uint64_t inst, inc, hb;
     bool left, observer, own_addresses /* given by the member itself */, suspect, complete, orphaned,
-        announced /* told as up */;
+        announced /* told as up */, counted /* in members_up */;
     uint8_t state;
     int64_t heard_boot, heard_ticks; /* age = boot - heard_boot, silence = responsive - heard_ticks */
     uint64_t suspect_until;
@@ -183,8 +186,9 @@ struct pr_engine {
     pr_buffer scratch;
     pr_copy own;
     pr_map by_name, by_inst, peers, dials, leases;
-    size_t members_size, members_up, handshakes;
-    pr_node members, all_peers, pumps, sweeps;
+    size_t members_size, graves_size, members_up /* without observers */, handshakes;
+    uint64_t limit_told_at; /* mono: too many members */
+    pr_node members, graves, all_peers, pumps, sweeps;
     uint32_t members_hash, own_hash;
     uint64_t record_clock, dial_ids;
     uint32_t wire_ids;
@@ -316,6 +320,7 @@ int pr_member_learn(pr_engine *, const pr_record *, uint32_t hops, uint64_t age_
 void pr_member_forget(pr_engine *, pr_member *);
 void pr_member_changed(pr_engine *, pr_member *); /* its record is to be told to everybody */
 void pr_member_rehash(pr_engine *, pr_member *);
+void pr_member_count(pr_engine *, pr_member *, uint8_t state); /* enters the state: members_up, graves */
 void pr_own_rehash(pr_engine *);
 static inline bool pr_member_up(const pr_member *m) { return m->state == PR_UP; }
 static inline bool pr_member_grave(const pr_member *m) { return m->state == PR_PERMDOWN || m->state == PR_LEFT; }

@@ -15,7 +15,7 @@ static void peer_init(pr_engine *e, pr_peer *peer, pr_link id, uint64_t dial) {
     peer->dial = dial;
     peer->dialled = dial != 0;
     peer->opened = e->now.mono_ms;
-    peer->read_ticks = peer->progress_ticks = e->ticks;
+    peer->read_ticks = peer->bytes_ticks = peer->progress_ticks = e->ticks;
     peer->max_frame = PR_FRAME_MIN;
     pr_map_init(&peer->defined, e->alloc, e->options.seed);
     pr_node_init(&peer->feeds, NULL);
@@ -346,6 +346,11 @@ static int take_frame(pr_engine *e, pr_peer *peer, const uint8_t *data, size_t s
     return broken(e, peer, e->broken_text ? e->broken_text : "bad message");
 }
 
+/* A peer that asks and does not read what it is answered is not read either (P14). */
+static bool answers_wait(const pr_engine *e, const pr_peer *peer) {
+    return peer->sent - peer->written >= (uint64_t)e->options.high_water + PR_FRAME_MIN;
+}
+
 int pr_engine_bytes(pr_engine *e, pr_link id, const uint8_t *data, size_t size, size_t *consumed, pr_time now) {
     pr_engine_note_time(e, now);
     *consumed = 0;
@@ -354,7 +359,9 @@ int pr_engine_bytes(pr_engine *e, pr_link id, const uint8_t *data, size_t size, 
         *consumed = size;
         return 0;
     }
-    if (peer->retry_at > e->now.mono_ms || pr_pending_show(e)) return 0;
+    if (size > peer->offered) peer->bytes_ticks = e->ticks;
+    peer->offered = size;
+    if (peer->retry_at > e->now.mono_ms || answers_wait(e, peer) || pr_pending_show(e)) return 0;
     e->broken_text = NULL;
     int rc;
     if (peer->phase == PR_PHASE_PREAMBLE)
@@ -362,9 +369,11 @@ int pr_engine_bytes(pr_engine *e, pr_link id, const uint8_t *data, size_t size, 
     else
         rc = take_frame(e, peer, data, size, consumed);
     pr_engine_settle_event(e);
-    if (!pr_map_find(&e->peers, id)) {
+    peer = pr_map_find(&e->peers, id);
+    if (!peer) {
         *consumed = size;
-        rc = 0;
+        return 0;
     }
+    peer->offered = size - *consumed;
     return rc;
 }

@@ -35,9 +35,7 @@ void pr_member_check_complete(pr_engine *e, pr_member *m) {
 }
 
 static void enter(pr_engine *e, pr_member *m, uint8_t state) {
-    if (pr_member_up(m)) e->members_up--;
-    m->state = state;
-    if (state == PR_UP) e->members_up++;
+    pr_member_count(e, m, state);
     if (state != PR_DOWN) m->suspect = false; /* a closed link keeps it down until the next sign of life */
     pr_member_rehash(e, m);
     e->synced_check = true;

@@ -40,6 +40,19 @@ void pr_member_changed(pr_engine *e, pr_member *m) {
 }
 
 /* ---- making and forgetting ---- */
+void pr_member_count(pr_engine *e, pr_member *m, uint8_t state) {
+    bool up = state == PR_UP && !m->observer;
+    if (m->counted) e->members_up--;
+    if (up) e->members_up++;
+    m->counted = up;
+    if (pr_node_linked(&m->grave)) e->graves_size--;
+    pr_node_remove(&m->grave);
+    m->state = state;
+    if (!pr_member_grave(m)) return;
+    pr_node_append(&e->graves, &m->grave);
+    e->graves_size++;
+}
+
 static int put_name(pr_engine *e, pr_member *m) {
     uint64_t hash = pr_hash(m->name, strlen(m->name), e->options.seed) | 1;
     m->same_hash = pr_map_find(&e->by_name, hash);
@@ -64,6 +77,7 @@ static pr_member *member_new(pr_engine *e, const char *name, uint64_t inst) {
     if (!m) return NULL;
     memcpy(m->name, name, sizeof m->name);
     pr_node_init(&m->all, m);
+    pr_node_init(&m->grave, m);
     pr_node_init(&m->links, NULL);
     pr_timer_init(&m->request, PR_TIMER_REQUEST, m);
     pr_timer_init(&m->liveness, PR_TIMER_LIVENESS, m);
@@ -83,7 +97,7 @@ static pr_member *member_new(pr_engine *e, const char *name, uint64_t inst) {
 }
 
 void pr_member_forget(pr_engine *e, pr_member *m) {
-    if (pr_member_up(m)) e->members_up--;
+    pr_member_count(e, m, PR_DOWN);
     pr_copy_detach(e, m, PRESENCE_REASON_MEMBER_DOWN);
     while (pr_node_linked(&m->links)) pr_node_remove(m->links.next);
     pr_dial_drop(e, &m->dial);
@@ -131,13 +145,21 @@ static void gather_links(pr_engine *e, pr_member *m) {
     }
 }
 
+/* Graves have a bound of their own: the oldest gives way. */
+static bool make_room(pr_engine *e, const pr_record *record) {
+    if (e->graves_size >= PR_MEMBERS_MAX) pr_member_forget(e, pr_node_first(&e->graves));
+    if (e->members_size - e->graves_size < PR_MEMBERS_MAX) return true;
+    e->stats.frames_dropped++;
+    if (e->limit_told_at > e->now.mono_ms) return false;
+    e->limit_told_at = e->now.mono_ms + PR_REFUSE_MS;
+    pr_action_error(e, PRESENCE_ELIMIT, "%s is not taken in: there are %d members", record->name, PR_MEMBERS_MAX);
+    return false;
+}
+
 static int adopt(pr_engine *e, const pr_record *record, uint32_t hops, uint64_t age, bool direct) {
     if (!record->fixed || !record->name[0]) return 0;
     if (age >= 2ull * e->options.permdown_ms || (age >= e->options.permdown_ms && !record->left)) return 0;
-    if (e->members_size >= PR_MEMBERS_MAX) {
-        e->stats.frames_dropped++;
-        return 0;
-    }
+    if (!make_room(e, record)) return 0;
     pr_member *m = member_new(e, record->name, record->inst);
     if (!m) return PRESENCE_ENOMEM;
     m->inst = record->inst;
@@ -166,13 +188,12 @@ static int replace(pr_engine *e, pr_member *m, const pr_record *record, uint32_t
     if (rc) return rc;
     if (m->announced) pr_action_member(e, m, PRESENCE_MEMBER_LEFT, "replaced");
     m->announced = false;
-    if (pr_member_up(m)) e->members_up--;
+    pr_member_count(e, m, PR_DOWN);
     pr_copy_detach(e, m, PRESENCE_REASON_REPLACED);
     pr_map_take(&e->by_inst, m->inst);
     m->inst = record->inst;
     m->inc = record->inc;
     m->period_ms = record->period_ms;
-    m->state = PR_DOWN;
     m->fixed_at = 0;
     m->addresses_size = 0;
     m->observer = false;
@@ -198,7 +219,7 @@ static int advance(pr_engine *e, pr_member *m, const pr_record *record, uint32_t
         m->inc = record->inc;
         pr_member_changed(e, m);
     }
-    if (record->period_ms) m->period_ms = record->period_ms;
+    if (record->period_ms && (direct || record->hb > m->hb)) m->period_ms = record->period_ms;
     if (m->left) return 0;
     if (!m->fixed_at || direct) take_fixed(e, m, record, direct);
     if (!record->left && record->hb <= m->hb) return 0;

@@ -174,9 +174,9 @@ static void drop_definitions(pr_engine *e, pr_peer *peer) {
 }
 
 int pr_logdef_take(pr_engine *e, pr_peer *peer, const pr_logdef *definition) {
-    if (definition->lane) return 0; /* reserved: the log is ignored */
-    uint64_t held = pr_map_get(&peer->defined, definition->log);
-    if (held && held != definition->inst) {
+    uint64_t inst = definition->lane ? PR_IGNORED : definition->inst,
+             held = pr_map_get(&peer->defined, definition->log);
+    if (held && held != inst) {
         e->broken_text = "a log index defined twice";
         return PRESENCE_EPROTOCOL;
     }
@@ -185,5 +185,5 @@ int pr_logdef_take(pr_engine *e, pr_peer *peer, const pr_logdef *definition) {
         e->broken_text = "too many logs defined";
         return PRESENCE_EPROTOCOL;
     }
-    return pr_map_put(&peer->defined, definition->log, definition->inst);
+    return pr_map_put(&peer->defined, definition->log, inst);
 }
