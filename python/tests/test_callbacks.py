@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from helpers import DEADLINE, LOCAL, Fold, by_ref, next_event, until
+from observing import DEADLINE, LOCAL, Fold, by_ref, next_event, until
 
 import libpresence
 from libpresence import Presence

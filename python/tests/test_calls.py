@@ -8,7 +8,7 @@ import uuid
 from typing import Any
 
 import pytest
-from helpers import LOCAL, until
+from observing import LOCAL, until
 
 import libpresence
 from libpresence import Presence

@@ -14,7 +14,7 @@ import time
 from typing import Any
 
 import pytest
-from helpers import DEADLINE, Fold, by_ref, next_event, until, until_sync
+from observing import DEADLINE, Fold, by_ref, next_event, until, until_sync
 
 import libpresence
 from libpresence import Presence, Tracker

@@ -9,7 +9,7 @@ import threading
 from typing import Any
 
 import pytest
-from helpers import LOCAL
+from observing import LOCAL
 
 import libpresence
 from libpresence import Presence, PresenceError, Tracker, _errors

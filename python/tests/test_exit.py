@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from helpers import program
+from observing import program
 
 HEAD = """
 import asyncio, gc, os, signal, sys, threading, time

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from helpers import DEADLINE, LOCAL, next_event, until
+from observing import DEADLINE, LOCAL, next_event, until
 
 import libpresence
 from libpresence import Presence

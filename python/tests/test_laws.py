@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from helpers import DEADLINE, LOCAL, Fold, by_ref
+from observing import DEADLINE, LOCAL, Fold, by_ref
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

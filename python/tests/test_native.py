@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import LOCAL
+from observing import LOCAL
 
 import libpresence
 from libpresence import Tracker, _ffi, _native

@@ -9,7 +9,7 @@ import threading
 from typing import Any
 
 import pytest
-from helpers import LOCAL, until, until_sync
+from observing import LOCAL, until, until_sync
 
 import libpresence
 from libpresence import Presence, Tracker

@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 import pytest
-from helpers import DEADLINE, LOCAL, Fold, by_ref, next_event, until
+from observing import DEADLINE, LOCAL, Fold, by_ref, next_event, until
 
 import libpresence
 from libpresence import Presence

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from helpers import DEADLINE, LOCAL, Fold, by_ref, until_sync
+from observing import DEADLINE, LOCAL, Fold, by_ref, until_sync
 
 import libpresence
 from libpresence import Tracker
