@@ -60,6 +60,7 @@ static void draw_calm(history_run *run) {
     sim->calm = true;
     pr_sim_options(sim)->heartbeat_ms = 1000; /* a suspicion ripens later than the later dial of a pair (3.13) */
     pr_sim_options(sim)->grace_ms = 1000;
+    pr_sim_options(sim)->permdown_ms = (uint32_t)PICK(sim, 8000, 1200000);
     pr_sim_options(sim)->connect_timeout_ms = 1000;
     pr_sim_net(sim)->latency_max_ms = 5;
     pr_sim_net(sim)->latency_min_ms = (uint32_t)pr_sim_random(sim, 3);
