@@ -279,34 +279,43 @@ static void write_on(history_run *run, uint64_t ms) {
     }
 }
 
-static void check_progress(history_run *run, const uint64_t *versions) {
-    for (int a = 0; a < run->hosts; a++) {
-        pr_engine_log_probe probes[32];
-        if (!pr_sim_alive(run->sim, a)) continue;
-        size_t size = pr_engine_probe_logs(pr_sim_engine(run->sim, a), probes, 32);
-        for (size_t i = 0; i < size && i < 32; i++)
-            for (int b = 0; b < run->hosts; b++) {
-                if (!pr_sim_alive(run->sim, b) || probes[i].inst != pr_sim_inst(run->sim, b) || probes[i].own ||
-                    probes[i].log == NULL || probes[i].detached)
-                    continue;
-                pr_state state = pr_log_state(probes[i].log);
-                if (probes[i].returning || !probes[i].shown || state.have < versions[b])
-                    pr_sim_fail(run->sim,
-                                "P16 host %d stands still at (%llu,%llu) of host %d, returning %d, %llu awaited", a,
-                                (unsigned long long)state.have, (unsigned long long)state.asof, b, probes[i].returning,
-                                (unsigned long long)versions[b]);
-            }
+/* Whether host a shows the log of host b, and has got beyond the version that is awaited. */
+static bool gets_on(history_run *run, int a, int b, uint64_t version, pr_engine_log_probe *seen) {
+    pr_engine_log_probe probes[32];
+    size_t size = pr_engine_probe_logs(pr_sim_engine(run->sim, a), probes, 32);
+    for (size_t i = 0; i < size && i < 32; i++) {
+        if (probes[i].inst != pr_sim_inst(run->sim, b) || probes[i].log == NULL || probes[i].detached) continue;
+        *seen = probes[i];
+        return probes[i].shown && pr_log_state(probes[i].log).have >= version;
     }
+    return false;
 }
 
+/* Writes go on; each pair must be seen to get on once: a member may be hidden for a moment. */
 static void loaded(history_run *run) {
     uint64_t versions[PR_SIM_HOSTS] = {0};
     write_on(run, bound(run));
     for (int host = 0; host < run->hosts; host++)
         if (pr_sim_alive(run->sim, host))
             versions[host] = sim_history_of(run->sim, pr_sim_inst(run->sim, host), NULL)->version;
-    write_on(run, 3 * pr_sim_options(run->sim)->heartbeat_ms + 3000);
-    if (pr_sim_failure(run->sim) == NULL && connected(run)) check_progress(run, versions);
+    bool done[PR_SIM_HOSTS][PR_SIM_HOSTS] = {{false}};
+    for (int round = 0; round < 20 && pr_sim_failure(run->sim) == NULL; round++) {
+        size_t missing = 0;
+        write_on(run, pr_sim_options(run->sim)->heartbeat_ms + 500);
+        for (int a = 0; a < run->hosts && pr_sim_failure(run->sim) == NULL && connected(run); a++)
+            for (int b = 0; b < run->hosts; b++) {
+                pr_engine_log_probe seen = {.log = NULL};
+                if (a == b || done[a][b] || !pr_sim_alive(run->sim, a) || !pr_sim_alive(run->sim, b)) continue;
+                done[a][b] = gets_on(run, a, b, versions[b], &seen);
+                missing += !done[a][b];
+                if (done[a][b] || round < 19) continue;
+                pr_state state = seen.log != NULL ? pr_log_state(seen.log) : (pr_state){.have = 0};
+                pr_sim_fail(run->sim, "P16 host %d stands still at (%llu,%llu) of host %d, returning %d, %llu awaited",
+                            a, (unsigned long long)state.have, (unsigned long long)state.asof, b, seen.returning,
+                            (unsigned long long)versions[b]);
+            }
+        if (missing == 0) return;
+    }
 }
 
 static void explain(history_run *run) {
