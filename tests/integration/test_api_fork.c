@@ -31,7 +31,8 @@ static int in_child(presence_tracker *tracker, presence_owner owner) {
         if (results[i] != PRESENCE_EFORKED) return 10 + (int)i;
     }
     presence_tracker_close(tracker);
-#ifndef __SANITIZE_THREAD__                /* that sanitizer ends a child of a threaded process that starts a thread */
+/* One of these sanitizers ends a child that starts a thread, the other one's allocator may stay locked in it. */
+#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
     presence_tracker *own = open_memory(); /* a child may open its own */
     track(own, open_owner(own), "room", "child", "{}");
     presence_tracker_close(own);
@@ -39,6 +40,7 @@ static int in_child(presence_tracker *tracker, presence_owner owner) {
     return 0;
 }
 
+static bool has_one(void *tracker) { return count_metas(tracker, "room") == 1; }
 static bool has_both(void *tracker) { return count_metas(tracker, "room") == 2; }
 
 static void a_child_is_told_and_the_parent_goes_on(void **state) {
@@ -52,6 +54,7 @@ static void a_child_is_told_and_the_parent_goes_on(void **state) {
     presence_snapshot *before;
     track(a, owner, "room", "u1", "{}");
     assert_int_equal(presence_list(a, S("room"), &before), 0);
+    assert_true(wait_until(has_one, b)); /* the loop threads rest: no sanitizer can fork beside an allocation */
     pid_t child = fork();
     if (child == 0) {
         int code = in_child(a, owner);
