@@ -172,13 +172,13 @@ class Callbacks:
     # ---- the end ----
 
     async def stop(self, patience: float, here: bool) -> None:
-        """The callback that runs may end within `patience`; what waits is not told. `here`: it is the caller."""
+        """The callback that runs may end within `patience`; what waits is not told. `here`: it is the caller and goes on."""
         self._stopping = True
         task = self.task
         if task is None:
             return
         if not here:
             await asyncio.wait({task}, timeout=patience)
-        task.cancel()
+            task.cancel()
 
 

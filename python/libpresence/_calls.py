@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ._dispatch import Dispatcher
-from ._errors import InvalidArgument, InvalidMeta, NotTracked, PresenceError, StaleRef, WrongState
+from ._errors import ForkedError, InvalidArgument, InvalidMeta, NotTracked, PresenceError, StaleRef, WrongState
 from ._native import Core
 from ._options import Options
 from ._owners import MetaOrFunction, Owner, Owners, Tracked
@@ -78,6 +78,8 @@ class Calls:
         topic, key = topic_bytes(topic), key_bytes(key)
         if callable(meta):
             return self._update_with(core, owner, topic, key, meta, if_ref)
+        if meta is None:
+            raise InvalidMeta("update needs a meta; {} is the empty one")
         return core.update(self._known_owner(owner), topic, key, meta_bytes(meta), _ref_bytes(if_ref))
 
     def _update_with(self, core: Core, owner: Any, topic: bytes, key: bytes, change: Any, if_ref: str | None) -> str:
@@ -171,7 +173,15 @@ class Calls:
 
     @property
     def is_synced(self) -> bool:
-        return self._open().wait_synced(0) is not None
+        """Whether synced() would return now; False before start and after the end."""
+        if self._core is None:
+            return False
+        try:
+            return self._core.wait_synced(0) is not None
+        except ForkedError:
+            raise
+        except PresenceError:
+            return False
 
 
 def _item(item: Any) -> tuple[Any, Any, Any]:

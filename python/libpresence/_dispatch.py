@@ -292,7 +292,7 @@ class Dispatcher:
     # ---- the end ----
 
     async def stop(self, timeout: float, here: bool) -> None:
-        """Tells the other members within `timeout`; idempotent. `here`: a hook is calling."""
+        """Tells the other members within `timeout`; idempotent. `here`: a callback is calling."""
         self.core.check_fork()
         if self._stop_task is None:
             self._stop_task = self._loop.create_task(self._stop(timeout, here))

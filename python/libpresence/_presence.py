@@ -17,7 +17,7 @@ from ._native import Core
 from ._owners import Owners
 from ._subscribe import Subscription
 from ._types import Diff, Member, PresenceEntry, Presences, TopicDiff, entry_from_row, presences_from_entries
-from ._values import key_bytes, topic_bytes, topic_text
+from ._values import key_bytes, optional_seconds, seconds, topic_bytes, topic_text
 
 Self = TypeVar("Self", bound="Presence")
 
@@ -67,6 +67,7 @@ class Presence(Calls):
     async def start(self: Self) -> Self:
         """Opens the tracker on this loop; never waits for other members."""
         if self._core is not None:
+            self._core.check_fork()
             raise TrackerClosed() if self._core.stopped else WrongState("started already")
         self._loop = asyncio.get_running_loop()
         hooks = find_hooks(self, Presence, self._given_hooks)
@@ -85,9 +86,10 @@ class Presence(Calls):
 
     async def stop(self, timeout: float = 5) -> None:
         """Tells the other members, for at most `timeout` seconds; stopping again does nothing."""
+        timeout = seconds("timeout", timeout)
         if self._dispatcher is not None:
             self._here()
-            await self._dispatcher.stop(timeout, inside.get() is not None)
+            await self._dispatcher.stop(timeout, inside.get() == "callback")
             await self._keeper.aclose()
 
     async def __aenter__(self: Self) -> Self:
@@ -117,7 +119,7 @@ class Presence(Calls):
 
     async def synced(self, timeout: float | None = None) -> str:
         """Waits for the first sync: "synced", or "alone" when no seed could be reached."""
-        return await self._here().synced(timeout)
+        return await self._here().synced(optional_seconds("timeout", timeout))
 
     async def list(self, topic: Any) -> Presences:
         """Who is in a topic, as {key: {"metas": [...], ...what fetch added}}."""

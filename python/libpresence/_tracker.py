@@ -23,7 +23,7 @@ from ._native import Core
 from ._owners import Owners
 from ._subscribe import SyncSubscription
 from ._types import Diff, Event, Member, PresenceEntry, Presences, TopicDiff, entry_from_row, presences_from_entries
-from ._values import key_bytes, topic_bytes, topic_text
+from ._values import key_bytes, optional_seconds, seconds, topic_bytes, topic_text
 from ._workers import Workers
 
 Self = TypeVar("Self", bound="Tracker")
@@ -66,6 +66,7 @@ class Tracker(Calls):
     def start(self: Self) -> Self:
         """Opens the tracker; never waits for other members."""
         if self._core is not None:
+            self._core.check_fork()
             raise TrackerClosed() if self._core.stopped else WrongState("started already")
         hooks = find_hooks(self, Tracker, self._given_hooks)
         core = Core(self._options)
@@ -86,13 +87,14 @@ class Tracker(Calls):
 
     def stop(self, timeout: float = 5) -> None:
         """Tells the other members, for at most `timeout` seconds; stopping again does nothing."""
+        timeout = seconds("timeout", timeout)
         core, dispatcher, thread = self._core, self._dispatcher, self._thread
         if core is None or dispatcher is None or thread is None:
             return
         core.check_fork()
         if thread.is_alive() and threading.current_thread() is not thread:
             try:
-                self._on_loop(lambda: dispatcher.stop(timeout, self._hook() is not None))
+                self._on_loop(lambda: dispatcher.stop(timeout, self._hook() == "callback"))
             except TrackerClosed:  # somebody else has stopped it meanwhile
                 pass
         if self._hook() is None:
@@ -138,7 +140,7 @@ class Tracker(Calls):
 
     def synced(self, timeout: float | None = None) -> str:
         """Waits for the first sync: "synced", or "alone" when no seed could be reached."""
-        core = self._open_dispatcher().core
+        core, timeout = self._open_dispatcher().core, optional_seconds("timeout", timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             left = WAIT_SLICE if deadline is None else min(WAIT_SLICE, deadline - time.monotonic())
@@ -170,6 +172,7 @@ class Tracker(Calls):
         """The state of a topic, then its diffs; PresenceTimeout when `timeout` seconds bring none."""
         dispatcher, text = self._open_dispatcher(), topic_text(topic)
         topic_bytes(text)
+        timeout = optional_seconds("timeout", timeout)
         return SyncSubscription(dispatcher, text, timeout, self._make_state)
 
     def _make_state(self, topic: str, due: StateDue) -> Event:
@@ -206,7 +209,10 @@ def _run(
         await dispatcher.ended.wait()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         if others:  # whoever waits for stop is to get its answer
-            await asyncio.wait(others, timeout=WAIT_SLICE * 10)
+            _, late = await asyncio.wait(others, timeout=WAIT_SLICE * 10)
+            for task in late:
+                task.cancel()
+            await asyncio.sleep(0)
 
     try:
         loop.run_until_complete(dispatch())

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ._errors import InvalidKey, InvalidMeta, InvalidTopic
+from ._errors import InvalidArgument, InvalidKey, InvalidMeta, InvalidTopic
 
 RESERVED = ("phx_ref", "phx_ref_prev")
 
@@ -87,6 +87,16 @@ def meta_bytes(meta: Any) -> bytes:
 def with_refs(meta: dict[str, Any], ref: str, prev_ref: str | None) -> dict[str, Any]:
     """A meta as presences carry it."""
     return {**meta, "phx_ref": ref, "phx_ref_prev": prev_ref} if prev_ref else {**meta, "phx_ref": ref}
+
+
+def seconds(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 10**8:
+        raise InvalidArgument(f"{name} must be seconds, 0 or more, not {value!r}")
+    return float(value)
+
+
+def optional_seconds(name: str, value: Any) -> float | None:
+    return None if value is None else seconds(name, value)
 
 
 def _name(value: Any) -> str:

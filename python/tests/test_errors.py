@@ -228,7 +228,6 @@ def test_before_start_and_after_stop(run: Any) -> None:
             lambda: users.members(),
             lambda: users.stats(),
             lambda: users.address,
-            lambda: users.is_synced,
             lambda: users.list("t"),
             lambda: users.get_by_key("t", "k"),
             lambda: users.subscribe("t"),
@@ -242,6 +241,7 @@ def test_before_start_and_after_stop(run: Any) -> None:
                 result = call()
                 await result
         await users.stop()
+        assert users.is_synced is False
         await users.start()
         with pytest.raises(libpresence.WrongState):
             await users.start()
@@ -250,14 +250,38 @@ def test_before_start_and_after_stop(run: Any) -> None:
         await users.stop()
         await users.stop()
         for call in [*calls, lambda: users.track(owner, "t", "k2"), lambda: users.start()]:
-            if call is calls[10] or call is calls[6] or call is calls[12]:
+            if call is calls[9] or call is calls[6] or call is calls[11]:
                 continue
             with pytest.raises(libpresence.TrackerClosed):
                 result = call()
                 await result
         owner.close()
+        assert users.is_synced is False
 
     run(main())
+
+
+@pytest.mark.parametrize("bad", ["1", -1, float("nan"), True, [], 1e300])
+def test_timeouts(run_once: Any, bad: Any) -> None:
+    async def main() -> None:
+        async with Presence(**LOCAL) as users:
+            for call in (lambda: users.synced(bad), lambda: users.stop(bad)):
+                with pytest.raises(libpresence.InvalidArgument):
+                    await call()
+
+    run_once(main())
+    with Tracker(**LOCAL) as tracker:
+        for call in (lambda: tracker.synced(bad), lambda: tracker.stop(bad), lambda: tracker.subscribe("t", bad)):
+            with pytest.raises(libpresence.InvalidArgument):
+                call()
+
+
+def test_update_needs_a_meta(tracker: Any) -> None:
+    owner = tracker.owner()
+    tracker.track(owner, "t", "k", {"kept": 1})
+    with pytest.raises(libpresence.InvalidMeta):
+        tracker.update(owner, "t", "k", None)
+    assert tracker.entries("t")[0].meta == {"kept": 1}
 
 
 def test_wrong_loop(run: Any) -> None:

@@ -180,6 +180,7 @@ if pid == 0:
         "is_synced": lambda: tracker.is_synced,
         "settle": lambda: tracker.settle(),
         "stop": lambda: tracker.stop(),
+        "start": lambda: tracker.start(),
     }
     wrong = []
     for name, call in calls.items():
