@@ -147,7 +147,8 @@ class Connection:
             with contextlib.suppress(ConnectionError):
                 await self.writer.wait_closed()
         if self.task:
-            await self.task
+            self.task.cancel()
+            await asyncio.gather(self.task, return_exceptions=True)
 
 
 def user_fields(meta):
