@@ -51,9 +51,9 @@ extern "C" {
 #define PRESENCE_VERSION_MAJOR 0
 #define PRESENCE_VERSION_MINOR 1
 #define PRESENCE_VERSION_PATCH 0
-#define PRESENCE_ABI 1           /* the soname; apart from the version */
-#define PRESENCE_WIRE_MIN 1      /* versions of the replication protocol this library speaks */
-#define PRESENCE_WIRE_MAX 1
+#define PRESENCE_ABI           1 /* the soname; apart from the version */
+#define PRESENCE_WIRE_MIN      1 /* versions of the replication protocol this library speaks */
+#define PRESENCE_WIRE_MAX      1
 
 #if defined(PRESENCE_BUILD_SHARED)
 #define PRESENCE_API __attribute__((visibility("default")))
@@ -64,19 +64,19 @@ extern "C" {
 /* ---- Errors: numbers are pinned for ever; the table with texts and class names is errors.def ---- */
 enum presence_error {
     PRESENCE_OK = 0,
-    PRESENCE_EINVAL = -1,        /* a NULL or impossible argument */
-    PRESENCE_EOPTION = -2,       /* unknown option, bad value or combination; see presence_config_message */
-    PRESENCE_ETOPIC = -3,        /* topic: not 1 to 255 bytes of UTF-8 without NUL */
-    PRESENCE_EKEY = -4,          /* key: not 1 to 255 bytes of UTF-8 without NUL */
-    PRESENCE_EMETA = -5,         /* meta: not a JSON object, too deep, duplicate or reserved names */
-    PRESENCE_EOWNER = -6,        /* no such owner */
-    PRESENCE_EOWNERCLOSED = -7,  /* the owner was closed, or its lease ran out */
-    PRESENCE_ETRACKED = -8,      /* this owner already tracks this topic and key */
-    PRESENCE_ENOTTRACKED = -9,   /* this owner does not track this topic and key */
-    PRESENCE_ESTALE = -10,       /* update_if: the ref is not the current one */
-    PRESENCE_ELIMIT = -11,       /* over a named limit */
+    PRESENCE_EINVAL = -1,       /* a NULL or impossible argument */
+    PRESENCE_EOPTION = -2,      /* unknown option, bad value or combination; see presence_config_message */
+    PRESENCE_ETOPIC = -3,       /* topic: not 1 to 255 bytes of UTF-8 without NUL */
+    PRESENCE_EKEY = -4,         /* key: not 1 to 255 bytes of UTF-8 without NUL */
+    PRESENCE_EMETA = -5,        /* meta: not a JSON object, too deep, duplicate or reserved names */
+    PRESENCE_EOWNER = -6,       /* no such owner */
+    PRESENCE_EOWNERCLOSED = -7, /* the owner was closed, or its lease ran out */
+    PRESENCE_ETRACKED = -8,     /* this owner already tracks this topic and key */
+    PRESENCE_ENOTTRACKED = -9,  /* this owner does not track this topic and key */
+    PRESENCE_ESTALE = -10,      /* update_if: the ref is not the current one */
+    PRESENCE_ELIMIT = -11,      /* over a named limit */
     PRESENCE_ETIMEDOUT = -12,
-    PRESENCE_EADDRESS = -13,     /* an address that cannot be parsed, resolved or bound */
+    PRESENCE_EADDRESS = -13, /* an address that cannot be parsed, resolved or bound */
     PRESENCE_EADDRINUSE = -14,
     PRESENCE_ECLUSTER = -15,     /* asynchronous: a peer of another cluster */
     PRESENCE_EVERSION = -16,     /* asynchronous: a peer of another protocol version */
@@ -156,8 +156,8 @@ typedef struct {
     uint64_t id;                /* random, new at each start */
     uint64_t incarnation;
     uint64_t entries;
-    int64_t rtt_ms;             /* -1: not measured */
-    int status;                 /* enum presence_member_status */
+    int64_t rtt_ms; /* -1: not measured */
+    int status;     /* enum presence_member_status */
     int synced, is_self, observer, linked;
 } presence_member;
 
@@ -165,11 +165,11 @@ typedef struct {
 typedef struct {
     size_t size;
     uint64_t entries, topics, members, links;
-    uint64_t joins, updates, leaves;              /* shown here, of all members */
+    uint64_t joins, updates, leaves; /* shown here, of all members */
     uint64_t frames_in, frames_out, bytes_in, bytes_out;
     uint64_t segments_applied, lives_applied, gaps, frames_stale, frames_dropped, protocol_errors;
     uint64_t dials, dial_failures;
-    uint64_t queue_bytes, queue_events, resyncs;  /* queue_*: now */
+    uint64_t queue_bytes, queue_events, resyncs; /* queue_*: now */
 } presence_statistics;
 
 /* ---- Configuration ---- */
@@ -185,10 +185,16 @@ PRESENCE_API void presence_config_free(presence_config *); /* NULL ok; allowed a
 PRESENCE_API int presence_config_set_allocator(presence_config *, void *(*alloc)(size_t size, void *user),
                                                void *(*resize)(void *block, size_t old_size, size_t size, void *user),
                                                void (*release)(void *block, size_t size, void *user), void *user);
-enum presence_log_level { PRESENCE_LOG_ERROR = 1, PRESENCE_LOG_WARNING = 2, PRESENCE_LOG_INFO = 3, PRESENCE_LOG_DEBUG = 4 };
+enum presence_log_level {
+    PRESENCE_LOG_ERROR = 1,
+    PRESENCE_LOG_WARNING = 2,
+    PRESENCE_LOG_INFO = 3,
+    PRESENCE_LOG_DEBUG = 4
+};
 /* `line` is one line of "event key=value …" text, terminated, valid during the call. Without a callback
  * nothing is printed. */
-PRESENCE_API int presence_config_set_log(presence_config *, void (*log)(int level, const char *line, void *user), void *user);
+PRESENCE_API int presence_config_set_log(presence_config *, void (*log)(int level, const char *line, void *user),
+                                         void *user);
 
 /* ---- Life ---- */
 /* Binds, starts the loop thread, begins to dial; never waits for DNS or a peer. The config may be used
@@ -223,14 +229,16 @@ PRESENCE_API int presence_update(presence_tracker *, presence_owner, presence_st
 PRESENCE_API int presence_update_if(presence_tracker *, presence_owner, presence_str topic, presence_str key,
                                     presence_str expected_ref, presence_str meta, presence_ref *out_or_null);
 /* *removed (may be NULL) is 1, or 0 when the owner did not track it. */
-PRESENCE_API int presence_untrack(presence_tracker *, presence_owner, presence_str topic, presence_str key, size_t *removed);
+PRESENCE_API int presence_untrack(presence_tracker *, presence_owner, presence_str topic, presence_str key,
+                                  size_t *removed);
 PRESENCE_API int presence_untrack_owner(presence_tracker *, presence_owner, size_t *removed); /* the owner stays open */
 
 /* ---- Reading: snapshots belong to the caller and stay valid after close ---- */
 PRESENCE_API int presence_list(presence_tracker *, presence_str topic, presence_snapshot **out);
 PRESENCE_API int presence_get_by_key(presence_tracker *, presence_str topic, presence_str key, presence_snapshot **out);
 /* json: {"key":{"metas":[…]}} as presence_state carries it; lives as long as *out. */
-PRESENCE_API int presence_list_json(presence_tracker *, presence_str topic, presence_snapshot **out, presence_str *json);
+PRESENCE_API int presence_list_json(presence_tracker *, presence_str topic, presence_snapshot **out,
+                                    presence_str *json);
 /* Entries of one key are adjacent, ordered by (member id, order of tracking). */
 PRESENCE_API size_t presence_snapshot_size(const presence_snapshot *);
 PRESENCE_API int presence_snapshot_at(const presence_snapshot *, size_t index, presence_entry *out);
@@ -238,19 +246,20 @@ PRESENCE_API int presence_snapshot_member_at(const presence_snapshot *, size_t i
 /* Order among events: a subscriber ignores a DIFF whose seq is not greater than that of its snapshot. */
 PRESENCE_API uint64_t presence_snapshot_seq(const presence_snapshot *);
 PRESENCE_API void presence_snapshot_free(presence_snapshot *); /* NULL ok */
-PRESENCE_API int presence_count(presence_tracker *, presence_str topic, size_t *keys, size_t *metas); /* O(1); either may be NULL */
+PRESENCE_API int presence_count(presence_tracker *, presence_str topic, size_t *keys,
+                                size_t *metas);                                 /* O(1); either may be NULL */
 PRESENCE_API int presence_topics(presence_tracker *, presence_snapshot **out);  /* entries with only `topic` */
 PRESENCE_API int presence_members(presence_tracker *, presence_snapshot **out); /* member_at; oneself first */
 PRESENCE_API int presence_stats(presence_tracker *, presence_statistics *out);
 
 /* ---- Events ---- */
 enum presence_event_type {
-    PRESENCE_EVENT_DIFF = 1,    /* one topic changed */
-    PRESENCE_EVENT_RESYNC = 2,  /* diffs of this topic were dropped; entries are its whole state now */
+    PRESENCE_EVENT_DIFF = 1,   /* one topic changed */
+    PRESENCE_EVENT_RESYNC = 2, /* diffs of this topic were dropped; entries are its whole state now */
     PRESENCE_EVENT_MEMBER = 3,
     PRESENCE_EVENT_SYNCED = 4,
     PRESENCE_EVENT_ERROR = 5,
-    PRESENCE_EVENT_STOPPED = 6  /* always the last */
+    PRESENCE_EVENT_STOPPED = 6 /* always the last */
 };
 typedef void (*presence_event_fn)(const presence_event *, void *user);
 
@@ -274,7 +283,7 @@ PRESENCE_API uint64_t presence_event_seq(const presence_event *);
 PRESENCE_API size_t presence_event_size(const presence_event *); /* changes of a DIFF, entries of a RESYNC */
 PRESENCE_API int presence_event_at(const presence_event *, size_t index, presence_entry *out);
 PRESENCE_API int presence_event_member(const presence_event *, presence_member *out);
-PRESENCE_API int presence_event_error(const presence_event *);            /* ERROR: the code; STOPPED: why, 0 = stop was called */
+PRESENCE_API int presence_event_error(const presence_event *); /* ERROR: the code; STOPPED: why, 0 = stop was called */
 PRESENCE_API presence_str presence_event_message(const presence_event *); /* ERROR, STOPPED: one line */
 /* DIFF: {"joins":…,"leaves":…}; RESYNC: the state as presence_list_json. Built once per event. */
 PRESENCE_API int presence_diff_json(const presence_event *, presence_str *json);

@@ -61,8 +61,8 @@ int pr_store_log_inst(const pr_store *, uint16_t log, uint64_t *inst);
 /* ---- local entries by owner ---- */
 /* entry of (owner, topic, key), 0 = none */
 pr_id pr_store_find_owned(const pr_store *, presence_owner, presence_str topic, presence_str key);
-pr_id pr_store_first_owned(const pr_store *, presence_owner);                         /* 0 = none; O(1) */
-pr_id pr_store_next_owned(const pr_store *, pr_id); /* of the same owner; 0 = none; O(1) */
+pr_id pr_store_first_owned(const pr_store *, presence_owner); /* 0 = none; O(1) */
+pr_id pr_store_next_owned(const pr_store *, pr_id);           /* of the same owner; 0 = none; O(1) */
 int pr_store_owner_open(pr_store *, uint64_t lease_deadline_ms, presence_owner *out); /* 0 = no lease */
 int pr_store_owner_check(const pr_store *, presence_owner); /* 0, EOWNER (never existed), EOWNERCLOSED */
 int pr_store_owner_lease(pr_store *, presence_owner, uint64_t lease_deadline_ms);
