@@ -111,10 +111,9 @@ struct pr_peer {
     uint64_t inst, features, claimed; /* claimed: inst our HELLO carried a state for */
     uint32_t max_frame;
     bool observer;
-    uint64_t opened, read_ticks, bytes_ticks, progress_ticks; /* responsive ms; read: whole frames */
-    size_t offered;                                           /* bytes of an incomplete frame, when last asked */
-    uint64_t retry_at;                                        /* no memory: nothing is read before */
-    uint64_t sent, written, heartbeat_end;                    /* bytes of the stream */
+    uint64_t opened, read_ticks, progress_ticks; /* responsive ms; read: whole frames */
+    uint64_t retry_at;                           /* no memory: nothing is read before */
+    uint64_t sent, written, heartbeat_end;       /* bytes of the stream */
     uint32_t period_sent;
     uint64_t digest_clock, fixed_clock, full_at, mismatch_at;
     bool fixed_again; /* the next full digest carries fixed fields */

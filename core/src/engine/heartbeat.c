@@ -62,7 +62,8 @@ static bool dead(const pr_engine *e, const pr_peer *peer) {
     uint64_t period = pr_period(e);
     pr_member *m = pr_member_of(e, peer->inst);
     if (m && m->period_ms > period && m->period_ms <= PR_PERIOD_MAX_MS) period = m->period_ms;
-    if (e->ticks - peer->bytes_ticks > 10 * period) return true;
+    /* whole frames: bytes behind a damaged length would keep the link, and nothing would ever be understood again */
+    if (e->ticks - peer->read_ticks > 10 * period) return true;
     return peer->sent > peer->written && e->ticks - peer->progress_ticks > 10 * period;
 }
 

@@ -15,7 +15,7 @@ static void peer_init(pr_engine *e, pr_peer *peer, pr_link id, uint64_t dial) {
     peer->dial = dial;
     peer->dialled = dial != 0;
     peer->opened = e->now.mono_ms;
-    peer->read_ticks = peer->bytes_ticks = peer->progress_ticks = e->ticks;
+    peer->read_ticks = peer->progress_ticks = e->ticks;
     peer->max_frame = PR_FRAME_MIN;
     pr_map_init(&peer->defined, e->alloc, e->options.seed);
     pr_node_init(&peer->feeds, NULL);
@@ -359,8 +359,6 @@ int pr_engine_bytes(pr_engine *e, pr_link id, const uint8_t *data, size_t size, 
         *consumed = size;
         return 0;
     }
-    if (size > peer->offered) peer->bytes_ticks = e->ticks;
-    peer->offered = size;
     if (peer->retry_at > e->now.mono_ms || answers_wait(e, peer) || pr_pending_show(e)) return 0;
     e->broken_text = NULL;
     int rc;
@@ -369,11 +367,7 @@ int pr_engine_bytes(pr_engine *e, pr_link id, const uint8_t *data, size_t size, 
     else
         rc = take_frame(e, peer, data, size, consumed);
     pr_engine_settle_event(e);
-    peer = pr_map_find(&e->peers, id);
-    if (!peer) {
-        *consumed = size;
-        return 0;
-    }
-    peer->offered = size - *consumed;
-    return rc;
+    if (pr_map_find(&e->peers, id)) return rc;
+    *consumed = size;
+    return 0;
 }
