@@ -225,6 +225,40 @@ static void a_slow_reader_gets_one_squashed_difference(void **state) {
     cluster_free(sim);
 }
 
+/* A relay that has always something of its own to say serves the logs it relays as well (3.7.3). */
+static void a_relayed_log_is_not_starved(void **state) {
+    (void)state;
+    pr_sim *sim = cluster_new(114);
+    presence_owner owners[3];
+    char key[16], meta[64];
+    pr_sim_net(sim)->pipe_bytes = 300;
+    pr_sim_options(sim)->high_water = 200;
+    pr_sim_options(sim)->low_water = 50;
+    pr_sim_options(sim)->own_log.chunk_target = pr_sim_options(sim)->replica_log.chunk_target = 60;
+    pr_sim_forbid(sim, 1, 2, PR_DIAL_TIMEOUT);
+    pr_sim_forbid(sim, 2, 1, PR_DIAL_TIMEOUT);
+    cluster_start(sim, 3, owners);
+    for (int i = 0; i < 60; i++) {
+        snprintf(key, sizeof key, "k%d", i);
+        pr_sim_track(sim, 0, owners[0], "busy", key, "{}");
+    }
+    wait_settled(sim, 3000);
+    pr_sim_slow_reader(sim, 2, 40);
+    for (int i = 0; i < 1500; i++) {
+        snprintf(key, sizeof key, "k%d", i % 60);
+        snprintf(meta, sizeof meta, "{\"n\":%d}", i);
+        pr_sim_update(sim, 0, owners[0], "busy", key, meta);
+        if (i == 700) pr_sim_track(sim, 1, owners[1], "room", "relayed", "{}");
+        if (i % 3 == 0) cluster_run(sim, 1);
+        if (i > 700 && pr_sim_shows(sim, 2, "room", "relayed")) break;
+    }
+    assert_true(pr_sim_shows(sim, 2, "room", "relayed"));
+    assert_false(pr_sim_agreed(sim)); /* the relay's own log is still behind */
+    pr_sim_slow_reader(sim, 2, 0);
+    wait_settled(sim, 3000);
+    cluster_free(sim);
+}
+
 static void closing_an_owner_is_one_diff_per_topic(void **state) {
     (void)state;
     pr_sim *sim = cluster_new(111);
@@ -298,6 +332,7 @@ int main(void) {
         cmocka_unit_test(a_log_nobody_asked_for_is_dropped_and_counted),
         cmocka_unit_test(a_reader_that_stands_still_costs_no_memory),
         cmocka_unit_test(a_slow_reader_gets_one_squashed_difference),
+        cmocka_unit_test(a_relayed_log_is_not_starved),
         cmocka_unit_test(closing_an_owner_is_one_diff_per_topic),
         cmocka_unit_test(a_newcomer_gets_a_large_log_in_chunks),
         cmocka_unit_test(heartbeats_are_all_that_is_sent_at_rest),
