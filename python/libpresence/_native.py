@@ -158,6 +158,8 @@ class Core:
             level = lib.glue_bridge_log_line(self.bridge, self._log_buffer, 512)
             if not level:
                 return
+            if _exiting.is_set():  # members of one process that leave one after the other are no news
+                continue
             line = _string(self._log_buffer).decode("utf-8", "replace")
             logger.log(_LOG_LEVELS.get(level, logging.INFO), "%s", line)
 
