@@ -398,6 +398,115 @@ static void a_stall_accuses_nobody(void **state) {
     assert_int_equal(world_status(w, 1, "a", NULL), PRESENCE_MEMBER_UP);
 }
 
+/* The loop of one stands still while other threads of its program go on tracking: still nobody is accused. */
+static void local_calls_do_not_hide_a_stall(void **state) {
+    world *w = *state;
+    pair(w);
+    world_run(w, 3000);
+    presence_owner o = world_owner(w, 0);
+    pr_engine *asleep = w->nodes[0].engine;
+    for (int step = 0; step < 80; step++) {
+        w->nodes[0].engine = NULL;
+        world_run(w, 50);
+        w->nodes[0].engine = asleep;
+        track_some(w, 0, o, step, step + 1);
+    }
+    int downs = w->nodes[0].downs;
+    pr_engine_tick(asleep, world_time(w)); /* the timers come before the bytes that wait */
+    world_act(w, 0);
+    world_run(w, 5000);
+    assert_int_equal(w->nodes[0].downs, downs);
+}
+
+static uint64_t dials_of(world *w, int i) {
+    presence_statistics stats = {.size = sizeof stats};
+    pr_engine_stats(w->nodes[i].engine, &stats);
+    return stats.dials;
+}
+
+/* A peer that breaks the protocol again and again is dialled less and less. */
+static void a_protocol_error_is_a_reason_to_wait(void **state) {
+    world *w = *state;
+    pair(w);
+    world_run(w, 3000);
+    uint64_t before = dials_of(w, 0) + dials_of(w, 1);
+    for (int second = 0; second < 60; second++) {
+        for (int l = 0; l < LINKS; l++) { /* noise into whatever link there is */
+            end *to = &w->wires[l].ends[0];
+            if (!w->wires[l].used || to->closed) continue;
+            size_t used;
+            if (w->wires[l].ends[0].size == 0)
+                pr_engine_bytes(w->nodes[to->node].engine, to->id, (const uint8_t *)"\xff\xff\xff\xff", 4, &used,
+                                world_time(w));
+            world_act(w, to->node);
+        }
+        world_run(w, 1100);
+    }
+    assert_true(dials_of(w, 0) + dials_of(w, 1) - before < 40);
+    world_run(w, 12000);
+    assert_int_equal(world_status(w, 0, "b", NULL), PRESENCE_MEMBER_UP);
+}
+
+/* A predecessor died without a word; its successor of another name listens at the same address. */
+static void an_address_that_is_mine_is_not_dialled(void **state) {
+    world *w = *state;
+    pair(w);
+    world_run(w, 3000);
+    world_kill(w, 1, true);
+    world_start(w, 1, "b2", 1u << 0);
+    world_run(w, 100);
+    assert_int_not_equal(world_status(w, 1, "b", NULL), 0);
+    uint64_t before = dials_of(w, 1);
+    world_run(w, 60000);
+    assert_int_equal(dials_of(w, 1), before);
+}
+
+/* Somebody died just before we came: we do not wait until its silence has run out. */
+static void a_newcomer_does_not_wait_for_the_dead(void **state) {
+    world *w = *state;
+    pair(w);
+    world_start(w, 2, "c", 1u << 0);
+    world_run(w, 4000);
+    world_kill(w, 1, true);
+    world_run(w, 1000);
+    world_start(w, 3, "d", 1u << 0);
+    world_run(w, 300);
+    assert_int_equal(w->nodes[3].synced, 1);
+}
+
+static void an_observer_never_displaces_a_member(void **state) {
+    world *w = *state;
+    pair(w);
+    w->nodes[2].options = pr_engine_options_default();
+    w->nodes[2].options.observer = true;
+    for (int at = 0; at < 2; at++) { /* at the member itself, and at another one */
+        world_start(w, 2, "b", 1u << at);
+        world_run(w, 5000);
+        assert_int_equal(w->nodes[2].yields, 1);
+        assert_int_equal(w->nodes[0].yields + w->nodes[1].yields + w->nodes[1].conflicts, 0);
+        assert_int_equal(world_status(w, 0, "b", NULL), PRESENCE_MEMBER_UP);
+        assert_int_equal(w->nodes[0].lefts + w->nodes[0].downs, 0);
+        world_kill(w, 2, true);
+        world_run(w, 100);
+    }
+}
+
+static void a_held_sweep_waits(void **state) {
+    world *w = *state;
+    pair(w);
+    world_run(w, 3000);
+    presence_owner o = world_owner(w, 1);
+    track_some(w, 1, o, 0, 10);
+    world_run(w, 5);
+    pr_engine_hold_sweeps(w->nodes[0].engine, true);
+    world_kill(w, 1, true);
+    world_run(w, 2000);
+    assert_int_equal(world_shown(w, 0, "t"), 10);
+    pr_engine_hold_sweeps(w->nodes[0].engine, false);
+    world_run(w, 1);
+    assert_int_equal(world_shown(w, 0, "t"), 0);
+}
+
 static void a_slow_reader_gets_one_difference(void **state) {
     world *w = *state;
     pair(w);
@@ -442,6 +551,12 @@ int main(void) {
         cmocka_unit_test_setup_teardown(another_cluster_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(hidden_in_slices, setup, teardown),
         cmocka_unit_test_setup_teardown(a_stall_accuses_nobody, setup, teardown),
+        cmocka_unit_test_setup_teardown(local_calls_do_not_hide_a_stall, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_protocol_error_is_a_reason_to_wait, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_address_that_is_mine_is_not_dialled, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_newcomer_does_not_wait_for_the_dead, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_observer_never_displaces_a_member, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_held_sweep_waits, setup, teardown),
         cmocka_unit_test_setup_teardown(a_slow_reader_gets_one_difference, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -50,11 +50,23 @@ static bool seed_known(const pr_engine *e, const pr_seed *seed) {
     return false;
 }
 
+/* The first address from `at` on that does not lead to ourselves; addresses_size: none. */
+static uint8_t usable(const pr_engine *e, const pr_dial *dial, uint8_t at) {
+    const pr_member *m = dial->member;
+    for (; at < m->addresses_size; at++) {
+        bool own = dial->own >> at & 1;
+        for (size_t i = 0; i < e->options.addresses_size && !own; i++)
+            own = strcmp(m->addresses[at], e->addresses[i]) == 0;
+        if (!own) break;
+    }
+    return at;
+}
+
 static bool needed(const pr_engine *e, const pr_dial *dial) {
     if (e->left || e->yielded) return false;
     if (dial->seed) return !dial->seed->self && !seed_known(e, dial->seed);
     const pr_member *m = dial->member;
-    return !pr_member_grave(m) && !m->observer && m->addresses_size && !pr_peer_of(m);
+    return !pr_member_grave(m) && !m->observer && !pr_peer_of(m) && usable(e, dial, dial->next) < m->addresses_size;
 }
 
 static void schedule(pr_engine *e, pr_dial *dial, uint64_t delay) {
@@ -79,6 +91,10 @@ void pr_dial_member(pr_engine *e, pr_member *m, bool at_once) {
     schedule(e, dial, first ? 0 : 1000 + pr_engine_random(e, 1000));
 }
 
+const char *pr_dial_address(const pr_dial *dial) {
+    return dial->seed ? dial->seed->address : dial->member->addresses[dial->next];
+}
+
 static void idle(pr_engine *e, pr_dial *dial) {
     if (dial->id) pr_map_take(&e->dials, dial->id);
     dial->id = 0;
@@ -87,7 +103,7 @@ static void idle(pr_engine *e, pr_dial *dial) {
 void pr_dial_drop(pr_engine *e, pr_dial *dial) {
     idle(e, dial);
     dial->failures = 0;
-    dial->next = dial->refused = 0;
+    dial->next = dial->refused = dial->own = 0;
     pr_timer_clear(&e->timers, &dial->timer);
 }
 
@@ -97,10 +113,10 @@ void pr_dial_fire(pr_engine *e, pr_dial *dial) {
         if (dial->seed && !dial->seed->self) schedule(e, dial, BACKOFF_MAX_MS);
         return;
     }
-    const char *address = dial->seed ? dial->seed->address : dial->member->addresses[dial->next];
+    if (dial->member) dial->next = usable(e, dial, dial->next);
     uint64_t id = ++e->dial_ids;
     if (pr_map_put(&e->dials, id, (uintptr_t)dial) == 0) {
-        if (pr_action_dial(e, id, address, e->options.connect_timeout_ms) == 0) {
+        if (pr_action_dial(e, id, pr_dial_address(dial), e->options.connect_timeout_ms) == 0) {
             dial->id = id;
             e->stats.dials++;
             return;
@@ -125,15 +141,23 @@ static void seed_ended(pr_engine *e, pr_seed *seed, uint32_t error) {
     schedule(e, &seed->dial, delay);
 }
 
+static uint8_t reachable(const pr_engine *e, const pr_dial *dial) {
+    uint8_t count = 0;
+    for (uint8_t at = 0; (at = usable(e, dial, at)) < dial->member->addresses_size; at++) count++;
+    return count;
+}
+
 /* One address of the round is done with; after the last the round counts. */
 static void member_ended(pr_engine *e, pr_dial *dial, bool refused, uint32_t error) {
     pr_member *m = dial->member;
     if (refused) dial->refused++;
-    if (++dial->next < m->addresses_size && error != PR_ERROR_CLUSTER) {
+    if (error == PR_ERROR_SELF) dial->own |= (uint8_t)(1u << dial->next);
+    dial->next = usable(e, dial, dial->next + 1);
+    if (dial->next < m->addresses_size && error != PR_ERROR_CLUSTER) {
         schedule(e, dial, 0);
         return;
     }
-    bool all = dial->refused >= m->addresses_size;
+    bool all = dial->refused && dial->refused >= reachable(e, dial);
     dial->next = dial->refused = 0;
     dial->failures++;
     schedule(e, dial, error == PR_ERROR_CLUSTER ? PR_REFUSE_MS : backoff(e, dial->failures));
@@ -175,11 +199,19 @@ void pr_dial_linked(pr_engine *e, pr_peer *peer) {
     schedule(e, dial, BACKOFF_MAX_MS);
 }
 
-void pr_dial_seeds_again(pr_engine *e, uint64_t inst, bool young) {
+void pr_dial_count(pr_dial *dial, bool young, uint32_t error) {
+    bool wrong = error && error != PR_ERROR_DUPLICATE && error != PR_ERROR_STOPPING;
+    if (wrong)
+        dial->failures += dial->failures ? 1 : 2; /* waits already now */
+    else
+        dial->failures = young ? dial->failures + 1 : 0;
+}
+
+void pr_dial_seeds_again(pr_engine *e, uint64_t inst, bool young, uint32_t error) {
     for (size_t i = 0; i < e->seeds_size; i++) {
         pr_seed *seed = &e->seeds[i];
         if (seed->self || seed->inst != inst || seed->dial.id) continue;
-        seed->dial.failures = young ? seed->dial.failures + 1 : 0;
+        pr_dial_count(&seed->dial, young, error);
         schedule(e, &seed->dial, backoff(e, seed->dial.failures));
     }
 }

@@ -125,7 +125,7 @@ int pr_engine_new(const pr_alloc *alloc, const pr_engine_options *options, pr_ti
     e->inst = options->inst;
     e->inc = options->inc;
     e->random = options->seed;
-    e->now = now;
+    e->now = e->turn = now;
     init_lists(e);
     int rc = engine_build(e, options);
     if (rc) {
@@ -199,19 +199,24 @@ int pr_engine_room(pr_engine *e, void **array, size_t *room, size_t need, size_t
     return 0;
 }
 
+void pr_engine_note_local(pr_engine *e, pr_time now) {
+    if (now.mono_ms > e->now.mono_ms) e->now.mono_ms = now.mono_ms;
+    if (now.boot_ms > e->now.boot_ms) e->now.boot_ms = now.boot_ms;
+}
+
 /* Responsive time: what the caller was late by does not count as silence of others (protocol.md 3.9.6). */
 void pr_engine_note_time(pr_engine *e, pr_time now) {
-    if (now.mono_ms < e->now.mono_ms) now.mono_ms = e->now.mono_ms;
-    if (now.boot_ms < e->now.boot_ms) now.boot_ms = e->now.boot_ms;
-    uint64_t elapsed = now.mono_ms - e->now.mono_ms, slept = now.boot_ms - e->now.boot_ms;
     uint64_t due = pr_engine_deadline(e);
-    uint64_t expected = due > e->now.mono_ms && due != PR_NO_TIME ? due - e->now.mono_ms : 0;
+    pr_engine_note_local(e, now);
+    now = e->now;
+    uint64_t elapsed = now.mono_ms - e->turn.mono_ms, slept = now.boot_ms - e->turn.boot_ms;
+    uint64_t expected = due > e->turn.mono_ms && due != PR_NO_TIME ? due - e->turn.mono_ms : 0;
     uint64_t slack = pr_period(e) / 4 + 10, patience = e->options.suspect_ms;
     if (!patience) patience = pr_period(e) * 5 / 2;
     uint64_t late = elapsed > expected ? elapsed - expected : 0;
     if (slept > elapsed && slept - elapsed > late) late = slept - elapsed; /* the machine slept */
     e->ticks += elapsed < expected + slack ? elapsed : expected + slack;
-    e->now = now;
+    e->turn = now;
     if (late <= patience / 2) return;
     e->stalled = slept > late ? slept : late;
     e->hold_until = now.mono_ms + patience;
@@ -241,18 +246,20 @@ void pr_engine_tick(pr_engine *e, pr_time now) {
     pr_timer *timer;
     while ((timer = pr_timers_due(&e->timers, e->now.mono_ms))) fire(e, timer);
     pr_local_expire(e);
-    if (pr_pending_show(e) == 0 && !pr_sweep_slice(e))
+    if (pr_pending_show(e) == 0 && !e->sweeps_held && !pr_sweep_slice(e))
         pr_timer_set(&e->timers, &e->retry, e->now.mono_ms + PR_MEMORY_MS);
     pr_engine_settle_event(e);
 }
 
 uint64_t pr_engine_deadline(const pr_engine *e) {
     uint64_t due = pr_timers_next(&e->timers), lease = PR_NO_TIME;
-    if (pr_node_linked(&e->sweeps) && !e->retry.slot) return e->now.mono_ms;
+    if (pr_node_linked(&e->sweeps) && !e->retry.slot && !e->sweeps_held) return e->turn.mono_ms;
     bool ended = e->left || e->yielded;
     if (!ended && pr_store_owner_first_lease(e->store, &lease) && lease < due) due = lease;
     return due;
 }
+
+void pr_engine_hold_sweeps(pr_engine *e, bool hold) { e->sweeps_held = hold; }
 
 const pr_store *pr_engine_store(const pr_engine *e) { return e->store; }
 pr_store *pr_engine_store_for_watch(pr_engine *e) { return e->store; }

@@ -86,6 +86,8 @@ enum pr_dial_end { PR_DIAL_REFUSED = 1, PR_DIAL_TIMEOUT, PR_DIAL_UNREACHABLE, PR
 void pr_engine_dial_failed(pr_engine *, uint64_t dial, enum pr_dial_end, pr_time now);
 void pr_engine_tick(pr_engine *, pr_time now);  /* at or after the deadline */
 uint64_t pr_engine_deadline(const pr_engine *); /* mono ms; UINT64_MAX: none; may be in the past */
+/* While held, ticks go on without slices of sweeps, and the deadline does not count them (4.6). */
+void pr_engine_hold_sweeps(pr_engine *, bool hold);
 void pr_engine_leave(pr_engine *, pr_time now); /* LEAVE on every link; afterwards only flushing */
 
 /* ---- actions ---- */

@@ -53,6 +53,7 @@ typedef struct pr_dial {
     uint64_t id; /* of the DIAL action under way, or of its link until HELLO; 0 = none */
     uint32_t failures;
     uint8_t next, refused; /* address of this round; how many of the round were refused */
+    uint8_t own;           /* bit per address that leads to ourselves */
     bool taken;            /* the last round met another instance */
     pr_timer timer;
     pr_member *member; /* NULL: a seed */
@@ -142,7 +143,8 @@ struct pr_member {
     uint64_t fixed_at;
     uint64_t inst, inc, hb;
     bool left, observer, own_addresses /* given by the member itself */, suspect, complete, orphaned,
-        announced /* told as up */, counted /* in members_up */;
+        announced /* told as up */, counted /* in members_up */,
+        refused /* all its addresses were, since it was heard last */;
     uint8_t state;
     int64_t heard_boot, heard_ticks; /* age = boot - heard_boot, silence = responsive - heard_ticks */
     uint64_t suspect_until;
@@ -175,10 +177,12 @@ struct pr_engine {
     char addresses[PR_ADDRESSES_MAX][PR_ADDRESS_MAX + 1];
     uint64_t inst, inc, hb, random;
     pr_time now;
+    pr_time turn;                     /* of the last turn of the loop: local calls of other threads are none */
     uint64_t ticks;                   /* responsive ms (3.9.6) */
     uint64_t hold_until, stale_until; /* after a stall: no down decision, frames prove nothing */
     uint64_t stalled;                 /* how long it was */
     bool left, yielded, stopping /* yielded: links are still to be closed */;
+    bool sweeps_held;  /* a consumer works off its queue */
     bool synced_check; /* something happened that may make the node synced */
     pr_store *store;
     pr_decoder *decoder;
@@ -227,8 +231,9 @@ struct pr_engine {
 };
 
 /* ---- engine.c ---- */
-void pr_engine_note_time(pr_engine *, pr_time now);
-void pr_engine_settle_event(pr_engine *); /* end of every event: pumps, synced */
+void pr_engine_note_time(pr_engine *, pr_time now);  /* a turn of the loop */
+void pr_engine_note_local(pr_engine *, pr_time now); /* a call of any thread: says nothing of the loop */
+void pr_engine_settle_event(pr_engine *);            /* end of every event: pumps, synced */
 uint64_t pr_engine_random(pr_engine *, uint64_t below);
 int pr_engine_room(pr_engine *, void **array, size_t *room, size_t need, size_t item);
 
@@ -347,6 +352,7 @@ int pr_digest_take(pr_engine *, pr_peer *, const pr_records *);
 /* ---- identity.c ---- */
 /* A record of the own name. direct: from the instance itself. */
 void pr_identity_heard(pr_engine *, const pr_record *, uint64_t age_ms, bool direct);
+void pr_identity_refused(pr_engine *, const pr_peer *);
 void pr_identity_stop(pr_engine *); /* closes the links of one that yielded */
 
 /* ---- dialling.c ---- */
@@ -358,7 +364,10 @@ void pr_dial_fire(pr_engine *, pr_dial *);
 void pr_dial_linked(pr_engine *, pr_peer *); /* HELLO was accepted */
 /* Before HELLO was accepted. error: enum pr_error_code of either side, 0 = none */
 void pr_dial_ended(pr_engine *, uint64_t id, bool refused, uint32_t error);
-void pr_dial_seeds_again(pr_engine *, uint64_t inst, bool young); /* a link to inst ended */
+const char *pr_dial_address(const pr_dial *);
+/* How an open link to the target ended: counts as a failure when it was young, or ended by an error. */
+void pr_dial_count(pr_dial *, bool young, uint32_t error);
+void pr_dial_seeds_again(pr_engine *, uint64_t inst, bool young, uint32_t error); /* a link to inst ended */
 
 /* ---- synced.c ---- */
 void pr_synced_check(pr_engine *);

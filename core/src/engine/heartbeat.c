@@ -11,12 +11,18 @@ uint32_t pr_period(const pr_engine *e) {
     return (uint32_t)(least > e->options.heartbeat_ms ? least : e->options.heartbeat_ms);
 }
 
+/* A link that has gone silent counts as none: others may hear its end. */
+static bool hears(const pr_engine *e, const pr_member *m) {
+    const pr_peer *peer = pr_peer_of(m);
+    return peer && e->ticks - peer->read_ticks <= 3 * (uint64_t)(m->period_ms ? m->period_ms : 1000) / 2;
+}
+
 static void gather_unlinked(pr_engine *e, size_t *count) {
     *count = 0;
     if (pr_engine_room(e, (void **)&e->insts, &e->insts_room, e->members_size + 1, sizeof *e->insts)) return;
     for (pr_node *n = e->members.next; n != &e->members; n = n->next) {
         pr_member *m = n->owner;
-        if (!pr_member_grave(m) && !m->observer && !pr_peer_of(m)) e->insts[(*count)++] = m->inst;
+        if (!pr_member_grave(m) && !m->observer && !hears(e, m)) e->insts[(*count)++] = m->inst;
     }
 }
 

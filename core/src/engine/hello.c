@@ -63,6 +63,13 @@ static int turn_down(pr_engine *e, pr_peer **peer, uint32_t error, const char *t
     return 0;
 }
 
+/* An observer is no member: it never takes the name of one (3.9.8). */
+static bool name_held(const pr_engine *e, const pr_record *self) {
+    if (strcmp(self->name, e->name) == 0) return true;
+    const pr_member *m = pr_member_named(e, self->name);
+    return m && m->inst != self->inst && !m->observer && !pr_member_grave(m);
+}
+
 static void take_self(pr_engine *e, pr_peer *peer, const pr_hello *hello) {
     peer->self = hello->self;
     peer->inst = hello->self.inst;
@@ -131,6 +138,7 @@ int pr_hello_take(pr_engine *e, pr_peer **at, const pr_hello *hello) {
         e->broken_text = "a HELLO without a proper self";
         return PRESENCE_EPROTOCOL;
     }
+    if (self->observer && name_held(e, self)) return turn_down(e, at, PR_ERROR_NAME, "a member has this name");
     pr_peer *old = other_link(e, peer, self->inst);
     if (old && old_stays(e, old, peer, self->inst)) {
         peer->duplicate = true;

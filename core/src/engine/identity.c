@@ -33,6 +33,7 @@ static void yield(pr_engine *e, const pr_record *record) {
 }
 
 void pr_identity_heard(pr_engine *e, const pr_record *record, uint64_t age_ms, bool direct) {
+    if (record->observer && !e->options.observer) return; /* no member: it holds no name */
     if (record->inst == e->inst) {
         if (record->left) yield(e, record); /* somebody closed this log */
         return;
@@ -53,6 +54,9 @@ void pr_identity_heard(pr_engine *e, const pr_record *record, uint64_t age_ms, b
     e->inc = record->inc + 1;
     pr_own_rehash(e);
 }
+
+/* An observer whose name a member has. */
+void pr_identity_refused(pr_engine *e, const pr_peer *peer) { yield(e, &peer->self); }
 
 /* Without LEAVE: the name stays with the twin. */
 void pr_identity_stop(pr_engine *e) {

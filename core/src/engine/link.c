@@ -69,6 +69,7 @@ void pr_engine_link_up(pr_engine *e, pr_link id, uint64_t dial, pr_time now) {
     if (!dial) e->handshakes++;
     pr_dial *target = pr_map_find(&e->dials, dial);
     if (target && target->member) peer->expected = target->member->inst;
+    if (target) strncpy(peer->address, pr_dial_address(target), sizeof peer->address - 1);
     uint64_t patience = dial ? e->options.connect_timeout_ms : PR_HANDSHAKE_MS;
     pr_timer_set(&e->timers, &peer->handshake, now.mono_ms + patience);
     pr_hello_send(e, peer);
@@ -148,11 +149,11 @@ static void peer_end(pr_engine *e, pr_peer *peer, uint32_t error) {
     if (e->left || e->yielded) return;
     pr_member *m = open ? pr_member_of(e, inst) : NULL;
     if (m && !pr_peer_of(m)) {
-        m->dial.failures = young ? m->dial.failures + 1 : 0;
+        pr_dial_count(&m->dial, young, error);
         pr_member_link_lost(e, m, suspicion);
     }
     if (!open && dial) pr_dial_ended(e, dial, false, error);
-    if (open) pr_dial_seeds_again(e, inst, young);
+    if (open) pr_dial_seeds_again(e, inst, young, error);
     ask_orphans(e);
 }
 
@@ -235,6 +236,7 @@ static int code_of_error(uint32_t error) {
 /* The peer closes: no answer. Our own address and second links are no errors. */
 static void error_take(pr_engine *e, pr_peer *peer, const pr_error *error) {
     if (error->code == PR_ERROR_DUPLICATE) peer->duplicate = true;
+    if (error->code == PR_ERROR_NAME && e->options.observer) pr_identity_refused(e, peer);
     bool quiet = error->code == PR_ERROR_DUPLICATE || error->code == PR_ERROR_SELF || error->code == PR_ERROR_STOPPING;
     if (!quiet)
         pr_action_error(e, code_of_error(error->code), "peer %s said: %.200s",

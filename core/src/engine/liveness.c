@@ -22,7 +22,7 @@ uint64_t pr_member_patience(const pr_engine *e, const pr_member *m) {
     uint64_t period = m->period_ms ? m->period_ms : 1000;
     if (period > PR_PERIOD_MAX_MS) period = PR_PERIOD_MAX_MS;
     uint64_t patience = e->options.suspect_ms ? e->options.suspect_ms : period * 5 / 2;
-    uint64_t hops = pr_peer_of(m) ? 0 : m->hops < 64 ? m->hops : 64;
+    uint64_t hops = m->hops < 64 ? m->hops : 64; /* 0 once heard directly */
     return patience + period * hops;
 }
 
@@ -172,6 +172,8 @@ void pr_member_link_lost(pr_engine *e, pr_member *m, bool suspicion) {
 
 /* All its addresses refuse: the process is dead (6.2). */
 void pr_member_refused(pr_engine *e, pr_member *m) {
+    m->refused = true;
+    e->synced_check = true;
     if (!e->options.trust_refused || !m->suspect || !pr_member_up(m) || !m->own_addresses || held(e)) return;
     m->suspect_until = e->now.mono_ms;
     fall(e, m, "refused");

@@ -8,7 +8,7 @@
 #define META_EMPTY "{}"
 
 static int begin(pr_engine *e, pr_time now) {
-    pr_engine_note_time(e, now);
+    pr_engine_note_local(e, now);
     if (e->left || e->yielded) return PRESENCE_ECLOSED;
     int rc = pr_pending_show(e);
     if (!rc) pr_local_expire(e);

@@ -130,6 +130,7 @@ static void take_life(pr_engine *e, pr_member *m, const pr_record *record, uint3
     m->hb = record->hb;
     m->left = record->left;
     m->hops = hops;
+    m->refused = false;
     if (age > PR_MAX_AGE) age = PR_MAX_AGE;
     m->heard_boot = (int64_t)e->now.boot_ms - (int64_t)age;
     m->heard_ticks = (int64_t)e->ticks - (int64_t)age;
@@ -177,7 +178,8 @@ static int adopt(pr_engine *e, const pr_record *record, uint32_t hops, uint64_t 
     }
     gather_links(e, m);
     pr_member_changed(e, m);
-    pr_dial_member(e, m, false);
+    /* nobody there holds it complete and up: perhaps it is dead, and waiting for it is in vain */
+    pr_dial_member(e, m, !direct && !record->has_version && !e->synced);
     e->synced_check = true;
     return 0;
 }
@@ -211,6 +213,7 @@ static int replace(pr_engine *e, pr_member *m, const pr_record *record, uint32_t
 }
 
 static bool greater(const pr_record *record, const pr_member *m) {
+    if (record->observer != m->observer) return m->observer; /* an observer never displaces a member */
     return record->inc != m->inc ? record->inc > m->inc : record->inst > m->inst;
 }
 

@@ -142,6 +142,7 @@ void pr_request_consider(pr_engine *e, pr_member *m, pr_peer *peer, uint64_t ver
 void pr_request_gap(pr_engine *e, pr_member *m, pr_peer *peer, uint64_t version) {
     e->stats.gaps++;
     if (m->asked || !pr_member_up(m) || version < pr_log_state(m->copy->log).floor) return;
+    if (refused(e, pr_source_of(m->copy, peer), version)) return;
     pr_request_send(e, m, peer);
 }
 
@@ -236,7 +237,8 @@ int pr_request_take(pr_engine *e, pr_peer *peer, const pr_request *request) {
 
 void pr_nak_take(pr_engine *e, pr_peer *peer, const pr_nak *nak) {
     pr_member *m = pr_member_of(e, nak->inst);
-    if (nak->reason == PR_NAK_LIMIT) { /* the peer refuses what we send, or what we ask */
+    bool asked = m && m->copy && pr_source_welcome(e, pr_source_of(m->copy, peer));
+    if (nak->reason == PR_NAK_LIMIT && !asked) { /* the peer refuses what we send */
         pr_copy *copy = nak->inst == e->inst ? &e->own : m ? m->copy : NULL;
         pr_feed *feed = copy ? pr_feed_of(peer, copy) : NULL;
         if (feed) pr_feed_free(e, feed);

@@ -22,6 +22,11 @@ static void await_known(pr_engine *e) {
     }
 }
 
+/* Its log is refused here for a limit; or nobody serves it, and all its addresses refuse: it died before we came. */
+static bool given_up(const pr_engine *e, const pr_member *m) {
+    return m->refused_until > e->now.mono_ms || (m->refused && !m->has_version);
+}
+
 void pr_synced_check(pr_engine *e) {
     e->synced_check = false;
     if (e->synced || e->left || e->yielded) return;
@@ -33,7 +38,7 @@ void pr_synced_check(pr_engine *e) {
     for (pr_node *n = e->members.next; n != &e->members; n = n->next) {
         pr_member *m = n->owner;
         if (!m->awaited) continue;
-        if (pr_member_up(m) && !m->synced) return;
+        if (pr_member_up(m) && !m->synced && !given_up(e, m)) return;
         known = true;
     }
     e->synced = known || seed_reached(e) ? 1 : 2;
