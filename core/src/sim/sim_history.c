@@ -16,6 +16,7 @@ typedef struct history_run {
     uint32_t flags[PR_SIM_HOSTS];
     bool never[PR_SIM_HOSTS][PR_SIM_HOSTS]; /* pairs that never connect */
     bool load;                              /* writes go on while it heals */
+    bool mixed;                             /* every member has settings of its own */
     bool corrupts;                          /* bits flip on the way */
     bool starves;                           /* allocations fail */
     bool jumps;                             /* wall clocks go backwards */
@@ -25,6 +26,28 @@ typedef struct history_run {
 static uint64_t pick(pr_sim *sim, const uint32_t *choices, size_t size) { return choices[pr_sim_random(sim, size)]; }
 #define PICK(sim, ...)                                                                                                 \
     pick((sim), (const uint32_t[]){__VA_ARGS__}, sizeof((const uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
+
+static void draw_logs(history_run *run) {
+    for (int i = 0; i < 2; i++) {
+        pr_engine_options *o = pr_sim_options(run->sim);
+        pr_log_options *log = i == 0 ? &o->own_log : &o->replica_log;
+        log->ring_min = run->load ? 65536 : (uint32_t)PICK(run->sim, 0, 1, 3, 65536);
+        log->ring_share = 0;
+        log->stops_max = (uint32_t)PICK(run->sim, 1, 2, 64, 4096);
+        log->chunk_target = (uint32_t)PICK(run->sim, 1, 60, 500, 65536);
+        log->live_eids_max = (uint32_t)PICK(run->sim, 0, 0, 1, 2);
+    }
+}
+
+/* Settings of one member that are no business of the others, its period among them. */
+static void draw_own(history_run *run) {
+    pr_engine_options *o = pr_sim_options(run->sim);
+    o->heartbeat_ms = (uint32_t)PICK(run->sim, 100, 250, 1000);
+    o->high_water = (uint32_t)PICK(run->sim, 1, 200, 4096, 262144);
+    o->low_water = o->high_water / 4;
+    o->sweep_slice = (uint32_t)PICK(run->sim, 1, 3, 4096);
+    draw_logs(run);
+}
 
 static void draw_options(history_run *run) {
     pr_sim *sim = run->sim;
@@ -38,14 +61,7 @@ static void draw_options(history_run *run) {
     o->high_water = (uint32_t)PICK(sim, 1, 200, 4096, 262144);
     o->low_water = o->high_water / 4;
     o->sweep_slice = (uint32_t)PICK(sim, 1, 3, 4096);
-    for (int i = 0; i < 2; i++) {
-        pr_log_options *log = i == 0 ? &o->own_log : &o->replica_log;
-        log->ring_min = run->load ? 65536 : (uint32_t)PICK(sim, 0, 1, 3, 65536);
-        log->ring_share = 0;
-        log->stops_max = (uint32_t)PICK(sim, 1, 2, 64, 4096);
-        log->chunk_target = (uint32_t)PICK(sim, 1, 60, 500, 65536);
-        log->live_eids_max = (uint32_t)PICK(sim, 0, 0, 1, 2);
-    }
+    draw_logs(run);
     pr_sim_network *net = pr_sim_net(sim);
     net->latency_min_ms = (uint32_t)PICK(sim, 0, 1, 5);
     net->latency_max_ms = net->latency_min_ms + (uint32_t)PICK(sim, 0, 3, 40);
@@ -97,6 +113,7 @@ static void draw_shape(history_run *run) {
 
 static void start(history_run *run, int host) {
     char name[8];
+    if (run->mixed) draw_own(run);
     snprintf(name, sizeof name, "m%d", host < run->names ? host : run->twin);
     if (run->jumps) pr_sim_shift_clock(run->sim, host, -(int64_t)pr_sim_random(run->sim, 60000));
     pr_sim_start(run->sim, host, name, run->seeds, run->flags[host]);
@@ -267,7 +284,8 @@ static bool converged(pr_sim *sim, void *user) {
 
 static uint64_t bound(const history_run *run) {
     const pr_engine_options *o = pr_sim_options(run->sim);
-    uint64_t period = o->heartbeat_ms, suspect = o->suspect_ms != 0 ? o->suspect_ms : period * 5 / 2;
+    uint64_t period = run->mixed ? 1000 : o->heartbeat_ms,
+             suspect = o->suspect_ms != 0 ? o->suspect_ms : period * 5 / 2;
     return 10 * period + 2 * suspect + 3 * period + 15000 + o->connect_timeout_ms + 12500;
 }
 
@@ -344,6 +362,7 @@ static bool rests(history_run *run) {
     pr_sim_run(sim, periods * pr_sim_options(sim)->heartbeat_ms);
     uint64_t sent = pr_sim_frames(sim) - before;
     if (pr_sim_failure(sim) != NULL || !converged(sim, run)) return false;
+    if (run->mixed) pairs *= 10; /* periods from 100 to 1000 ms */
     if (sent > pairs * 2 * periods * 3 + 30)
         pr_sim_fail(sim, "P10 %llu frames in %llu periods of rest, %d members", (unsigned long long)sent,
                     (unsigned long long)periods, alive(run));
@@ -371,7 +390,10 @@ bool pr_sim_history(uint64_t seed, FILE *trace, pr_sim_outcome *outcome) {
     pr_sim_trace(run.sim, trace);
     draw_shape(&run);
     draw_options(&run);
-    if (run.twin < 0 && !run.corrupts && !run.never[1][2] && pr_sim_random(run.sim, 5) == 0) draw_calm(&run);
+    run.mixed = pr_sim_random(run.sim, 4) == 0;
+    if (run.mixed) pr_sim_options(run.sim)->permdown_ms = (uint32_t)PICK(run.sim, 8000, 20000, 1200000);
+    if (run.twin < 0 && !run.mixed && !run.corrupts && !run.never[1][2] && pr_sim_random(run.sim, 5) == 0)
+        draw_calm(&run);
     wild(&run);
     if (pr_sim_failure(run.sim) == NULL) heal(&run);
     if (run.load && pr_sim_failure(run.sim) == NULL) loaded(&run);
