@@ -1,6 +1,7 @@
 // Errors out of numbers of the library, and the error of an aborted signal.
 'use strict'
 
+const { inspect } = require('node:util')
 const native = require('./native.js')
 const { byNumber, classes } = require('./errors.js')
 
@@ -8,6 +9,19 @@ const { byNumber, classes } = require('./errors.js')
 function failure (number, message, fields) {
   const Class = byNumber.get(number) ?? classes.InternalError
   return Object.assign(new Class(message || native.strerror(number)), fields)
+}
+
+/** What somebody threw, as text, whatever it is: also what has no text, or throws when it is asked for it. */
+function textOf (thrown) {
+  for (const show of [error => error.stack, String, inspect]) {
+    try {
+      const text = show(thrown)
+      if (typeof text === 'string') return text
+    } catch {
+      continue
+    }
+  }
+  return 'something that cannot be shown'
 }
 
 class AbortError extends Error {
@@ -25,4 +39,4 @@ function checkSignal (signal) {
   return signal
 }
 
-module.exports = { failure, AbortError, checkSignal }
+module.exports = { failure, textOf, AbortError, checkSignal }

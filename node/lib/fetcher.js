@@ -64,10 +64,11 @@ class Fetcher {
     const controller = new AbortController()
     this.#running.add(controller)
     let timer
+    let late
     try {
       const ended = new Promise((resolve, reject) => {
         const ms = this.#tracker.fetchTimeoutMs
-        timer = setTimeout(() => reject(new PresenceTimeout(`fetch took longer than ${ms} ms`)), ms)
+        timer = setTimeout(() => reject((late = new PresenceTimeout(`fetch took longer than ${ms} ms`))), ms)
         timer.unref()
         controller.signal.addEventListener('abort', () => resolve(undefined), { once: true })
       })
@@ -75,7 +76,7 @@ class Fetcher {
       return await Promise.race([result, ended])
     } catch (error) {
       this.#tracker.report('fetch', topic, error)
-      if (error instanceof PresenceTimeout) controller.abort(error)
+      if (late) controller.abort(late)
       return undefined
     } finally {
       clearTimeout(timer)

@@ -7,7 +7,7 @@
 'use strict'
 
 const native = require('./native.js')
-const { failure } = require('./failure.js')
+const { failure, textOf } = require('./failure.js')
 const { WrongState, TrackerClosed, InvalidOption } = require('./errors.js').classes
 const { readOptions } = require('./options.js')
 
@@ -123,17 +123,18 @@ class Tracker {
   /** An error of a user's callback, or a line of the library: once, to the log option or a process warning. */
   report (callback, topic, error) {
     const where = topic === undefined ? '' : ` (topic ${topic})`
-    this.log(`libpresence: ${callback}${where} failed: ${error?.stack ?? error}`, { callback, topic, error })
+    this.log(`libpresence: ${callback}${where} failed: ${textOf(error)}`, { callback, topic, error })
   }
 
   log (line, details) {
+    const { log } = this.ours
+    if (log === undefined) return process.emitWarning(line, { type: 'PresenceWarning' })
+    const failed = error => process.emitWarning(`libpresence: the log option failed: ${textOf(error)}; it was given: ${line}`)
     try {
-      const { log } = this.ours
-      if (log === undefined) process.emitWarning(line, { type: 'PresenceWarning' })
-      else if (typeof log === 'function') log(line, details)
-      else log.warn(line, details)
+      const result = typeof log === 'function' ? log(line, details) : log.warn(line, details)
+      if (typeof result?.then === 'function') result.then(undefined, failed)
     } catch (error) {
-      process.emitWarning(`libpresence: the log option failed: ${error?.message ?? error}; it was given: ${line}`)
+      failed(error)
     }
   }
 }

@@ -258,3 +258,43 @@ test('callbacks may call every method, also stop', async t => {
   assert.throws(() => users.count('room'), { code: 'CLOSED' })
   assert.deepEqual(users.lines, [])
 })
+
+const unshowable = [
+  ['a symbol', () => Symbol('odd')],
+  ['an object without a prototype', () => Object.create(null)],
+  ['an object whose text throws', () => ({ toString () { throw new Error('toString') }, get stack () { throw new Error('stack') } })],
+  ['an error whose stack throws', () => Object.defineProperty(new Error('mine'), 'stack', { get () { throw new Error('stack') } })],
+  ['a proxy that throws', () => new Proxy({}, { get () { throw new Error('get') }, getPrototypeOf () { throw new Error('prototype') } })],
+  ['nothing', () => undefined]
+]
+
+test('whatever a callback throws is logged, and the next one is called', async t => {
+  for (const [what, make] of unshowable) {
+    const throwing = () => { throw make() }
+    const users = await watched(t, Presence, { fetch: throwing, handleDiff: throwing, handleMetas: throwing })
+    const owner = users.owner()
+    users.track(owner, 'room', 'u1')
+    await users.settle()
+    users.track(owner, 'room', 'u2')
+    await users.settle()
+    assert.equal(Object.keys(await users.list('room')).length, 2, what)
+    const names = users.lines.map(([line, { callback }]) => { assert.equal(typeof line, 'string'); return callback })
+    assert.deepEqual(names, ['fetch', 'handleDiff', 'handleMetas', 'fetch', 'handleDiff', 'handleMetas', 'fetch'], what)
+  }
+})
+
+test('a log option that throws or rejects, whatever, is warned of once per line', async t => {
+  const warnings = []
+  const onWarning = warning => warnings.push(warning.message)
+  process.on('warning', onWarning)
+  t.after(() => process.off('warning', onWarning))
+  for (const log of [() => { throw Symbol('odd') }, async () => { throw Object.create(null) }, { async warn () { throw new Error('mine') } }]) {
+    warnings.length = 0
+    const users = await startAlone({ log, handleDiff () { throw new Error('broke') } })
+    t.after(() => users.stop())
+    users.track(users.owner(), 'room', 'u1')
+    await users.settle()
+    await waitFor(() => warnings.length > 0)
+    assert.match(warnings[0], /log option failed.*it was given: .*handleDiff/s)
+  }
+})
