@@ -42,7 +42,7 @@ class Delivery {
   constructor (presence, tracker) {
     this.#presence = presence
     this.tracker = tracker
-    this.fetcher = new Fetcher(presence.target, tracker)
+    this.fetcher = new Fetcher(presence.target, tracker, () => this.checkIdle())
   }
 
   start () {

@@ -10,27 +10,23 @@ const { PresenceTimeout } = require('./errors.js').classes
 
 const isObject = value => value !== null && typeof value === 'object'
 
-function checkMapping (result) {
+/** What a fetch gave, read once, while what throws in it is still a failure of fetch: [[key, fields], …]. */
+function readExtras (keys, result) {
   if (!isObject(result) || Array.isArray(result)) throw new TypeError(`fetch returned ${describe(result)} instead of an object or a Map`)
-  return result
+  const extras = []
+  for (const key of keys) {
+    const extra = result instanceof Map ? result.get(key) : Object.hasOwn(result, key) ? result[key] : undefined
+    if (isObject(extra)) extras.push([key, Object.entries(extra)])
+  }
+  return extras
 }
 
-function valueOf (result, key) {
-  if (result instanceof Map) return result.get(key)
-  return Object.hasOwn(result, key) ? result[key] : undefined
-}
-
-/** Puts the fields of `results` (one mapping per slice, undefined: failed) beside the metas of `presences`. */
-function merge (presences, results) {
-  for (const result of results) {
-    if (result === undefined) continue
-    for (const key of Object.keys(presences)) {
-      const extra = valueOf(result, key)
-      if (!isObject(extra)) continue
-      const entry = { metas: presences[key].metas }
-      for (const name of Object.keys(extra)) if (name !== 'metas') setOwn(entry, name, extra[name])
-      setOwn(presences, key, entry)
-    }
+/** Puts the fields of `parts` (one per slice, undefined: failed) beside the metas of `presences`. */
+function merge (presences, parts) {
+  for (const [key, fields] of parts.flatMap(part => part ?? [])) {
+    const entry = { metas: presences[key].metas }
+    for (const [name, value] of fields) if (name !== 'metas') setOwn(entry, name, value)
+    setOwn(presences, key, entry)
   }
   return presences
 }
@@ -50,19 +46,22 @@ class Fetcher {
   #running = new Set()
   #states = new Map()
   #stopped = false
+  #onIdle
 
-  constructor (presence, tracker) {
+  constructor (presence, tracker, onIdle) {
     this.#presence = presence
     this.#tracker = tracker
+    this.#onIdle = onIdle
   }
 
   get idle () { return this.#running.size === 0 }
 
-  /** One call; undefined when it failed, which has been logged then. */
+  /** One call, read: extras; undefined when it failed, which has been logged then. */
   async #call (topic, presences) {
     if (this.#stopped) return undefined
     const controller = new AbortController()
     this.#running.add(controller)
+    const keys = Object.keys(presences)
     let timer
     let late
     try {
@@ -72,7 +71,7 @@ class Fetcher {
         timer.unref()
         controller.signal.addEventListener('abort', () => resolve(undefined), { once: true })
       })
-      const result = (async () => checkMapping(await this.#presence.fetch(topic, presences, { signal: controller.signal })))()
+      const result = (async () => readExtras(keys, await this.#presence.fetch(topic, presences, { signal: controller.signal })))()
       return await Promise.race([result, ended])
     } catch (error) {
       this.#tracker.report('fetch', topic, error)
@@ -81,6 +80,7 @@ class Fetcher {
     } finally {
       clearTimeout(timer)
       this.#running.delete(controller)
+      if (this.idle) this.#onIdle()
     }
   }
 
@@ -123,4 +123,4 @@ class Fetcher {
   }
 }
 
-module.exports = { Fetcher, merge }
+module.exports = { Fetcher }

@@ -242,3 +242,40 @@ test('a fetch may call every method', async t => {
   assert.equal((await users.list('room')).a.inner, 'A')
   assert.equal(users.count('room'), 2)
 })
+
+test('what fetch gave throws when it is read: as if fetch had thrown', async t => {
+  const thrower = () => { throw new Error('getter') }
+  const answers = [
+    () => ({ a: { get user () { return thrower() } } }),
+    () => Object.defineProperty({}, 'a', { get: thrower }),
+    () => new Proxy({}, { getOwnPropertyDescriptor: thrower }),
+    () => new (class extends Map { get () { return thrower() } })()
+  ]
+  for (const answer of answers) {
+    const users = await fetching(t)
+    users.answer = answer
+    const events = users.subscribe('room')
+    await events.next()
+    const ref = users.track(users.owner(), 'room', 'a')
+    const { value } = await events.next()
+    assert.equal(value.fetched, false)
+    assert.deepEqual(await users.list('room'), { a: { metas: [{ phx_ref: ref }] } })
+    assert.deepEqual(users.lines.map(([, { callback, error }]) => [callback, error.message]), [['fetch', 'getter'], ['fetch', 'getter']])
+  }
+})
+
+test('settle waits for the fetch of a list, and is done with it', async t => {
+  const users = await fetching(t)
+  users.track(users.owner(), 'room', 'a')
+  await users.settle()
+  let open
+  users.answer = presences => new Promise(resolve => { open = () => resolve(presences) })
+  const list = users.list('room')
+  let settled = false
+  const settling = users.settle().then(() => { settled = true })
+  for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate) // nothing else is to wake it
+  assert.equal(settled, false)
+  open()
+  await list
+  await settling
+})
