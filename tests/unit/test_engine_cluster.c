@@ -291,6 +291,23 @@ static void a_relay_feeds_what_cannot_be_linked(void **state) {
     assert_int_equal(stats.frames_stale, before);
 }
 
+/* The relay beats four times slower than those it tells of: nobody goes down for that. */
+static void a_slow_relay_is_no_silence(void **state) {
+    world *w = *state;
+    w->severed[1][2] = w->severed[2][1] = true;
+    for (int i = 1; i < 3; i++) {
+        w->nodes[i].options = pr_engine_options_default();
+        w->nodes[i].options.heartbeat_ms = 250;
+    }
+    pair(w);
+    world_start(w, 2, "c", 1u << 0);
+    world_run(w, 10000);
+    int downs = w->nodes[1].downs + w->nodes[2].downs;
+    world_run(w, 30000);
+    assert_int_equal(w->nodes[1].downs + w->nodes[2].downs, downs);
+    assert_int_equal(world_status(w, 1, "c", NULL), PRESENCE_MEMBER_UP);
+}
+
 /* c cannot be linked by d; whichever of the two relays dies, the other one feeds on without a period of waiting. */
 static void a_lost_relay_is_replaced_at_once(void **state) {
     (void)state;
@@ -545,6 +562,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(the_older_twin_yields, setup, teardown),
         cmocka_unit_test_setup_teardown(a_restart_with_a_clock_gone_back_refutes, setup, teardown),
         cmocka_unit_test_setup_teardown(a_relay_feeds_what_cannot_be_linked, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_slow_relay_is_no_silence, setup, teardown),
         cmocka_unit_test(a_lost_relay_is_replaced_at_once),
         cmocka_unit_test_setup_teardown(simultaneous_dials_keep_one_link, setup, teardown),
         cmocka_unit_test_setup_teardown(a_seed_that_is_oneself_is_tried_once, setup, teardown),

@@ -137,9 +137,11 @@ static int take_record(pr_engine *e, pr_peer *peer, const pr_record *record) {
     if (record->fixed && record->observer) return 0; /* never relayed */
     if (record->inst == peer->inst && !record->left) return 0;
     uint32_t hops = record->hops < UINT32_MAX ? record->hops + 1 : record->hops;
+    pr_member *m = pr_member_of(e, record->inst);
+    if (m && record->hb > m->hb) m->relay_ms = peer->self.period_ms;
     int rc = pr_member_learn(e, record, hops, age_here(e, record), false);
     if (rc || !record->has_version) return rc;
-    pr_member *m = pr_member_of(e, record->inst);
+    m = pr_member_of(e, record->inst);
     if (!m) return 0;
     pr_member_heard(e, m, record->inst, record->version);
     pr_request_consider(e, m, peer, record->version);

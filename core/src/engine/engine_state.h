@@ -149,6 +149,7 @@ struct pr_member {
     int64_t heard_boot, heard_ticks; /* age = boot - heard_boot, silence = responsive - heard_ticks */
     uint64_t suspect_until;
     uint32_t hops, period_ms, proto, hash;
+    uint32_t relay_ms; /* period of the peer that told of its last advance */
     uint64_t features;
     uint8_t addresses_size, floors_size;
     char addresses[PR_ADDRESSES_MAX][PR_ADDRESS_MAX + 1];

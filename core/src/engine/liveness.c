@@ -22,8 +22,10 @@ uint64_t pr_member_patience(const pr_engine *e, const pr_member *m) {
     uint64_t period = m->period_ms ? m->period_ms : 1000;
     if (period > PR_PERIOD_MAX_MS) period = PR_PERIOD_MAX_MS;
     uint64_t patience = e->options.suspect_ms ? e->options.suspect_ms : period * 5 / 2;
-    uint64_t hops = m->hops < 64 ? m->hops : 64; /* 0 once heard directly */
-    return patience + period * hops;
+    uint64_t hops = m->hops < 64 ? m->hops : 64;                  /* 0 once heard directly */
+    uint64_t relay = m->relay_ms > period ? m->relay_ms : period; /* who beats slower tells later */
+    if (relay > PR_PERIOD_MAX_MS) relay = PR_PERIOD_MAX_MS;
+    return patience + relay * hops;
 }
 
 /* ---- telling ---- */
