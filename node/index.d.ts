@@ -250,7 +250,7 @@ export class Presence<Meta extends object = Record<string, unknown>, Extra exten
   get isSynced(): boolean
   /** 'alone': no seed could be reached. */
   synced(options?: WaitOptions): Promise<'synced' | 'alone'>
-  /** Until queued diffs, running fetches and callbacks are done. */
+  /** Until queued diffs, running fetches and callbacks are done; inside a callback: but for the callbacks. */
   settle(options?: WaitOptions): Promise<void>
 
   /** lease: ms after which it closes unless touched. */

@@ -10,6 +10,7 @@
 
 const { PresenceEvent, readRows } = require('./records.js')
 const { Fold, diffText } = require('./fold.js')
+const { runInside } = require('./inside.js')
 const { setOwn } = require('./values.js')
 
 class Callbacks {
@@ -175,7 +176,7 @@ class Callbacks {
   async #call (name, topics, ...parameters) {
     if (!this.#presence.overridden(name) || this.#tracker.state !== 'open') return
     try {
-      await this.#presence.target[name](...parameters)
+      await runInside(this.#tracker, 'callback', () => this.#presence.target[name](...parameters))
     } catch (error) {
       this.#tracker.report(name, topics, error)
     }

@@ -12,6 +12,7 @@ const { PresenceEvent, Member } = require('./records.js')
 const { Subscription } = require('./subscription.js')
 const { Callbacks } = require('./callbacks.js')
 const { Fetcher } = require('./fetcher.js')
+const { insideOf } = require('./inside.js')
 const { failure } = require('./failure.js')
 
 const SLICE = 256
@@ -208,24 +209,32 @@ class Delivery {
 
   // ---- waiting ----
 
-  get #idle () {
-    return this.#lanes.size === 0 && this.#memberCalls === 0 && this.fetcher.idle && (this.#callbacks?.idle ?? true)
+  /** Whether all is done that a caller inside of a callback or fetch, or of none, may wait for. */
+  #idle (inside) {
+    if (inside === 'fetch') return true
+    const fetched = this.#lanes.size === 0 && this.fetcher.idle
+    return fetched && (inside === 'callback' || (this.#memberCalls === 0 && (this.#callbacks?.idle ?? true)))
   }
 
   checkIdle () {
-    if (this.#idleWaiters.size === 0 || !this.#idle) return
-    for (const resolve of this.#idleWaiters) resolve()
-    this.#idleWaiters.clear()
+    for (const waiter of this.#idleWaiters) if (this.#idle(waiter.inside)) this.#wakeIdle(waiter)
   }
 
-  /** Until what was queued, fetched and called is done. */
+  #wakeIdle (waiter) {
+    this.#idleWaiters.delete(waiter)
+    waiter.resolve()
+  }
+
+  /** Until what was queued, fetched and called is done; a hook that waits for it is not waited for. */
   async settle () {
+    const inside = insideOf(this.tracker)
     for (;;) {
       if (this.tracker.state !== 'open') throw this.tracker.closedError()
       this.drain()
-      if (this.#idle && this.#queued() === 0) return
-      if (this.#idle) await new Promise(setImmediate)
-      else await new Promise(resolve => this.#idleWaiters.add(resolve))
+      const idle = this.#idle(inside)
+      if (inside === 'fetch' || (idle && this.#queued() === 0)) return
+      if (idle) await new Promise(setImmediate)
+      else await new Promise(resolve => this.#idleWaiters.add({ inside, resolve }))
     }
   }
 
@@ -249,8 +258,7 @@ class Delivery {
   stop () {
     this.fetcher.stop()
     this.#wakeSynced()
-    for (const resolve of this.#idleWaiters) resolve()
-    this.#idleWaiters.clear()
+    for (const waiter of this.#idleWaiters) this.#wakeIdle(waiter)
   }
 
   /** Nothing comes any more. */

@@ -5,6 +5,7 @@
 // are used, the signal is aborted on timeout. The tracker stops: the signal is aborted, the unfetched entries are used.
 'use strict'
 
+const { runInside } = require('./inside.js')
 const { setOwn, describe } = require('./values.js')
 const { PresenceTimeout } = require('./errors.js').classes
 
@@ -71,8 +72,8 @@ class Fetcher {
         timer.unref()
         controller.signal.addEventListener('abort', () => resolve(undefined), { once: true })
       })
-      const result = (async () => readExtras(keys, await this.#presence.fetch(topic, presences, { signal: controller.signal })))()
-      return await Promise.race([result, ended])
+      const result = runInside(this.#tracker, 'fetch', () => this.#presence.fetch(topic, presences, { signal: controller.signal }))
+      return await Promise.race([result.then(given => readExtras(keys, given)), ended])
     } catch (error) {
       this.#tracker.report('fetch', topic, error)
       if (late) controller.abort(late)

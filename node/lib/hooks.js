@@ -1,6 +1,8 @@
 // What the user's class and listeners are to the machinery: which are there, and calls that never throw back.
 'use strict'
 
+const { runInside } = require('./inside.js')
+
 class Hooks {
   #base
   #tracker
@@ -37,7 +39,7 @@ class Hooks {
   async callMember (member) {
     if (this.overridden('handleMember')) { // also the last words of a tracker that has to stop
       try {
-        await this.target.handleMember(member)
+        await runInside(this.#tracker, 'callback', () => this.target.handleMember(member))
       } catch (error) {
         this.#tracker.report('handleMember', undefined, error)
       }

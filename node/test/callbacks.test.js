@@ -298,3 +298,59 @@ test('a log option that throws or rejects, whatever, is warned of once per line'
     assert.match(warnings[0], /log option failed.*it was given: .*handleDiff/s)
   }
 })
+
+test('settle inside of a callback waits for all but the callbacks', async t => {
+  const seen = []
+  class Users extends Presence {
+    async fetch (topic, presences) {
+      await this.settle()
+      return Object.fromEntries(Object.keys(presences).map(key => [key, { user: key }]))
+    }
+
+    async handleDiff ({ room }) {
+      await this.settle()
+      seen.push(`diff ${Object.keys(room.joins)}`)
+    }
+
+    async handleMetas () {
+      await Promise.all([this.settle(), this.list('room').then(() => this.settle())])
+      seen.push('metas')
+    }
+
+    async handleMember () { await this.settle() }
+  }
+  const users = await watched(t, Users)
+  users.on('diff', async () => { await users.settle(); seen.push('listener') })
+  const owner = users.owner()
+  users.track(owner, 'room', 'u1')
+  await waitFor(() => seen.length === 3)
+  users.track(owner, 'room', 'u2')
+  await users.settle()
+  await waitFor(() => seen.length === 6)
+  assert.deepEqual(seen.filter(what => what !== 'listener'), ['diff u1', 'metas', 'diff u2', 'metas'])
+  assert.deepEqual(users.lines, [])
+})
+
+test('settle of what a callback began, and of another tracker, waits for what is running by then', async t => {
+  let open
+  const gate = new Promise(resolve => { open = resolve })
+  const seen = []
+  let began
+  const users = await watched(t, Presence, {
+    async handleDiff ({ room }) {
+      if (room.joins.first) setImmediate(() => { began = users.settle().then(() => seen.push('began')) })
+      if (room.joins.second) await gate
+      seen.push(Object.keys(room.joins)[0])
+    }
+  })
+  const other = await watched(t, Presence, { async handleDiff () { await users.settle(); seen.push('other') } })
+  const owner = users.owner()
+  users.track(owner, 'room', 'first')
+  users.track(owner, 'room', 'second')
+  other.track(other.owner(), 'room', 'x')
+  await waitFor(() => began !== undefined)
+  open()
+  await Promise.all([began, other.settle()])
+  assert.deepEqual(seen.slice(0, 2), ['first', 'second'])
+  assert.deepEqual(seen.slice(2).sort(), ['began', 'other'])
+})
