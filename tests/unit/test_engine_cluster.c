@@ -91,6 +91,26 @@ static void one_seed_gives_the_mesh(void **state) {
         }
 }
 
+/* However the instances are ordered, everybody has linked a newcomer long before the next heartbeat. */
+static void a_newcomer_is_known_at_once(void **state) {
+    (void)state;
+    for (int round = 0; round < 20; round++) {
+        world *w = world_new();
+        w->now += (uint64_t)round * 7717; /* other instances */
+        pair(w);
+        world_start(w, 2, "c", 1u << 0);
+        world_run(w, 2500);
+        world_start(w, 3, "d", 1u << 0);
+        world_run(w, 300);
+        pr_member_info info;
+        for (int i = 0; i < 3; i++) {
+            assert_int_equal(world_status(w, i, "d", &info), PRESENCE_MEMBER_UP);
+            assert_true(info.linked);
+        }
+        world_free(w);
+    }
+}
+
 static void a_killed_member_is_down_at_once(void **state) {
     world *w = *state;
     pair(w);
@@ -554,6 +574,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_quiet_cluster_only_beats, setup, teardown),
         cmocka_unit_test_setup_teardown(a_new_member_gets_all, setup, teardown),
         cmocka_unit_test_setup_teardown(one_seed_gives_the_mesh, setup, teardown),
+        cmocka_unit_test(a_newcomer_is_known_at_once),
         cmocka_unit_test_setup_teardown(a_killed_member_is_down_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(a_closed_link_is_suspicion_with_a_grace, setup, teardown),
         cmocka_unit_test_setup_teardown(silence_is_down_and_heals, setup, teardown),

@@ -99,6 +99,7 @@ static void init_lists(pr_engine *e) {
     pr_map_init(&e->leases, e->alloc, seed);
     pr_timers_init(&e->timers, e->alloc);
     pr_timer_init(&e->heartbeat, PR_TIMER_HEARTBEAT, e);
+    pr_timer_init(&e->news, PR_TIMER_NEWS, e);
     pr_timer_init(&e->flush, PR_TIMER_FLUSH, e);
     pr_timer_init(&e->retry, PR_TIMER_RETRY, e);
     pr_buffer_init(&e->scratch, e->alloc, 2 * (size_t)PR_FRAME_MAX);
@@ -108,7 +109,7 @@ static void init_lists(pr_engine *e) {
 
 static int engine_build(pr_engine *e, const pr_engine_options *options) {
     int rc = copy_options(e, options);
-    if (!rc) rc = pr_timers_reserve(&e->timers, 3);
+    if (!rc) rc = pr_timers_reserve(&e->timers, 4);
     if (!rc) rc = copy_seeds(e, options);
     if (!rc) rc = pr_store_new(e->alloc, &e->store);
     if (!rc) rc = pr_decoder_new(e->alloc, &e->decoder);
@@ -232,6 +233,7 @@ void pr_engine_settle_event(pr_engine *e) {
 static void fire(pr_engine *e, pr_timer *timer) {
     switch (timer->kind) {
     case PR_TIMER_HEARTBEAT: pr_heartbeat_tick(e); break;
+    case PR_TIMER_NEWS: pr_heartbeat_extra(e); break;
     case PR_TIMER_FLUSH: pr_flush(e); break;
     case PR_TIMER_RETRY: pr_pending_show(e); break;
     case PR_TIMER_LIVENESS: pr_member_timer(e, timer->owner); break;

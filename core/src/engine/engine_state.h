@@ -40,6 +40,7 @@ typedef struct pr_source pr_source;
 
 enum pr_timer_kind {
     PR_TIMER_HEARTBEAT,
+    PR_TIMER_NEWS, /* a newcomer is told of before the next heartbeat */
     PR_TIMER_FLUSH,
     PR_TIMER_RETRY, /* memory was short: pending changes and pumps again */
     PR_TIMER_LIVENESS,
@@ -116,6 +117,7 @@ struct pr_peer {
     uint64_t retry_at;                           /* no memory: nothing is read before */
     uint64_t sent, written, heartbeat_end;       /* bytes of the stream */
     uint32_t period_sent;
+    uint64_t told_at; /* mono: last heartbeat */
     uint64_t digest_clock, fixed_clock, full_at, mismatch_at;
     bool fixed_again; /* the next full digest carries fixed fields */
     uint64_t *unlinked;
@@ -199,7 +201,8 @@ struct pr_engine {
     uint64_t index_used[1024]; /* a bit per log index */
     uint32_t index_next;
     pr_timers timers;
-    pr_timer heartbeat, flush, retry;
+    pr_timer heartbeat, news, flush, retry;
+    uint64_t news_clock; /* record clock of the last newcomer */
     uint64_t flushed_at; /* mono */
     bool flush_wanted;
     pr_seed *seeds;
@@ -269,6 +272,8 @@ int pr_hello_take(pr_engine *, pr_peer **, const pr_hello *); /* *peer becomes N
 
 /* ---- heartbeat.c ---- */
 void pr_heartbeat_tick(pr_engine *);
+void pr_heartbeat_news(pr_engine *); /* a member has linked itself that others do not know */
+void pr_heartbeat_extra(pr_engine *);
 int pr_heartbeat_take(pr_engine *, pr_peer *, const pr_heartbeat *);
 uint32_t pr_period(const pr_engine *);
 

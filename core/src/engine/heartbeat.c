@@ -62,6 +62,7 @@ static void send_heartbeat(pr_engine *e, pr_peer *peer, size_t unlinked) {
     }
     peer->period_sent = period;
     peer->heartbeat_end = peer->sent;
+    peer->told_at = e->now.mono_ms;
 }
 
 static bool dead(const pr_engine *e, const pr_peer *peer) {
@@ -88,6 +89,31 @@ void pr_heartbeat_tick(pr_engine *e) {
         else if (!pr_peer_full(e, peer) || peer->heartbeat_end <= peer->written)
             send_heartbeat(e, peer, unlinked);
     }
+}
+
+/* Between two heartbeats the others are told of a newcomer, so that they can dial it: a digest with the same hb, at
+ * most one per max(50 ms, P / 10) and link. Who learns of it in a digest does not pass it on at once (3.8.1). */
+void pr_heartbeat_news(pr_engine *e) {
+    e->news_clock = e->record_clock;
+    if (!e->news.slot) pr_timer_set(&e->timers, &e->news, e->now.mono_ms);
+}
+
+void pr_heartbeat_extra(pr_engine *e) {
+    if (e->left || e->yielded) return;
+    uint64_t gap = pr_period(e) / 10 > 50 ? pr_period(e) / 10 : 50, next = PR_NO_TIME;
+    size_t unlinked;
+    gather_unlinked(e, &unlinked);
+    for (pr_node *n = e->all_peers.next; n != &e->all_peers; n = n->next) {
+        pr_peer *peer = n->owner;
+        bool told = peer->digest_clock >= e->news_clock;
+        if (told || peer->phase != PR_PHASE_OPEN || pr_peer_full(e, peer)) continue;
+        uint64_t due = peer->told_at + gap;
+        if (due <= e->now.mono_ms)
+            send_heartbeat(e, peer, unlinked);
+        else if (due < next)
+            next = due;
+    }
+    pr_timer_set(&e->timers, &e->news, next);
 }
 
 /* ---- taking ---- */

@@ -181,6 +181,7 @@ static int adopt(pr_engine *e, const pr_record *record, uint32_t hops, uint64_t 
     /* nobody there holds it complete and up: perhaps it is dead, and waiting for it is in vain */
     pr_dial_member(e, m, !direct && !record->has_version && !e->synced);
     e->synced_check = true;
+    if (direct) pr_heartbeat_news(e);
     return 0;
 }
 
@@ -209,6 +210,7 @@ static int replace(pr_engine *e, pr_member *m, const pr_record *record, uint32_t
     pr_member_changed(e, m);
     pr_dial_member(e, m, false);
     e->synced_check = true;
+    if (direct) pr_heartbeat_news(e);
     return rc;
 }
 
