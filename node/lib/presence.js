@@ -10,7 +10,7 @@ const { Hooks } = require('./hooks.js')
 const { HOOKS } = require('./options.js')
 const { failure, checkSignal } = require('./failure.js')
 const { wait, checkTimeout } = require('./waiting.js')
-const { topicText, keyText, metaText, setOwn, describe } = require('./values.js')
+const { topicText, keyText, metaText, changedText, setOwn, describe, checkOptions } = require('./values.js')
 const { Member, readStats } = require('./records.js')
 const { InvalidArgument, NotTracked, StaleRef } = require('./errors.js').classes
 
@@ -173,25 +173,28 @@ class Presence extends EventEmitter {
     throw Object.assign(this.#tracker.error(number, ...flat.slice(index * 3, index * 3 + 3)), { index })
   }
 
-  update (owner, topic, key, change, { ifRef } = {}) {
+  update (owner, topic, key, change, options) {
     const handle = this.#tracker.opened
     const topicName = topicText(topic)
     const keyName = keyText(key)
+    const { ifRef } = checkOptions(options)
     if (ifRef !== undefined && typeof ifRef !== 'string') throw new InvalidArgument(`ifRef is a ref, not ${describe(ifRef)}`)
     const id = this.#owners.idOf(owner)
     if (id === undefined) throw new NotTracked('this owner tracks nothing')
-    let expected = ifRef
-    let meta = change
-    if (typeof change === 'function') {
-      const held = this.#heldBy(id, topicName, keyName)
+    if (typeof change === 'function') return this.#updateWith(id, topicName, keyName, change, ifRef)
+    const text = changedText(change, 'update')
+    return this.#tracker.check(native.update(handle, id, topicName, keyName, text, ifRef), topicName, keyName, text)
+  }
+
+  /** Compare-and-set on the ref: when the function itself updated what it was given, it is called again. */
+  #updateWith (id, topic, key, change, ifRef) {
+    for (;;) {
+      const held = this.#heldBy(id, topic, key)
       if (ifRef !== undefined && ifRef !== held.ref) throw failure(StaleRef.number)
-      expected = held.ref
-      meta = change(held.meta)
-    } else if (change === undefined) {
-      throw new InvalidArgument('update takes a meta, or a function from the old one to the new one')
+      const text = changedText(change(held.meta), 'the update function')
+      const ref = native.update(this.#tracker.opened, id, topic, key, text, held.ref)
+      if (ref !== StaleRef.number || ifRef !== undefined) return this.#tracker.check(ref, topic, key, text)
     }
-    const text = metaText(meta)
-    return this.#tracker.check(native.update(handle, id, topicName, keyName, text, expected), topicName, keyName, text)
   }
 
   #heldBy (id, topic, key) {
@@ -274,7 +277,7 @@ if (Symbol.asyncDispose) Presence.prototype[Symbol.asyncDispose] = async functio
 
 function flatItem (item, index) {
   try {
-    if (!Array.isArray(item) || item.length < 2) throw new InvalidArgument(`an item is [topic, key, meta], not ${describe(item)}`)
+    if (!Array.isArray(item) || item.length < 2 || item.length > 3) throw new InvalidArgument(`an item is [topic, key, meta], not ${Array.isArray(item) ? `${item.length} values` : describe(item)}`)
     return [topicText(item[0]), keyText(item[1]), metaText(item[2])]
   } catch (error) {
     throw Object.assign(error, { index })

@@ -1,7 +1,8 @@
 // What callers give: topics, keys and metas, checked and made text.
 'use strict'
 
-const { InvalidTopic, InvalidKey, InvalidMeta } = require('./errors.js').classes
+const { isPromise } = require('node:util/types')
+const { InvalidArgument, InvalidTopic, InvalidKey, InvalidMeta } = require('./errors.js').classes
 
 const META_DEPTH = 32
 
@@ -11,6 +12,13 @@ function describe (value) {
   if (typeof value === 'object') return `an object of ${Object.getPrototypeOf(value)?.constructor?.name || 'an unknown class'}`
   if (typeof value === 'number' || typeof value === 'boolean') return String(value)
   return value === undefined ? 'undefined' : `a ${typeof value}`
+}
+
+/** The optional last argument of a method. */
+function checkOptions (options) {
+  if (options === undefined || options === null) return {}
+  if (typeof options !== 'object') throw new InvalidArgument(`options are an object, not ${describe(options)}`)
+  return options
 }
 
 function topicText (topic) {
@@ -78,13 +86,22 @@ function withoutRefs (meta) {
 function metaText (meta) {
   if (meta === undefined) return '{}'
   if (!isPlain(meta) || Array.isArray(meta)) {
-    const hint = typeof meta?.then === 'function' ? '; an update function must return it, not a promise' : ''
-    throw new InvalidMeta(`a meta is a plain object; this is ${describe(meta)}${hint}`)
+    throw new InvalidMeta(`a meta is a plain object; this is ${describe(meta)}`)
   }
   const own = withoutRefs(meta)
   const found = problemOfFields(own, 1)
   if (found) throw new InvalidMeta(`meta${found.path}: ${found.why}`)
   return JSON.stringify(own)
+}
+
+/** What an entry is changed to; unlike for track, nothing is no meta. */
+function changedText (meta, from) {
+  if (isPromise(meta)) {
+    Promise.prototype.then.call(meta, undefined, () => {}) // nobody will ever look at it
+    throw new InvalidMeta(`${from} must give a meta, not a promise of one`)
+  }
+  if (meta === undefined) throw new InvalidMeta(`${from} gave no meta; {} is the empty one`)
+  return metaText(meta)
 }
 
 /** Sets an own property whatever its name is, also `__proto__`. */
@@ -93,4 +110,4 @@ function setOwn (object, name, value) {
   else object[name] = value
 }
 
-module.exports = { topicText, keyText, metaText, isPlain, describe, setOwn }
+module.exports = { topicText, keyText, metaText, changedText, checkOptions, isPlain, describe, setOwn }

@@ -53,18 +53,34 @@ test('update: a meta, a function, only if the ref is current, the same again is 
   assert.deepEqual((await users.list('room')).u1.metas.map(({ n, away }) => [n, away]), [[3, true]])
 })
 
-test('an update function that throws, waits or changes behind its own back changes nothing', async t => {
+test('an update function that throws, waits or gives nothing changes nothing', async t => {
   const users = await alone(t)
   const owner = users.owner()
   const ref = users.track(owner, 'room', 'u1', { n: 1 })
   assert.throws(() => users.update(owner, 'room', 'u1', () => { throw new RangeError('mine') }), RangeError)
   assert.throws(() => users.update(owner, 'room', 'u1', async meta => meta), { code: 'INVALID_META', message: /promise/ })
+  assert.throws(() => users.update(owner, 'room', 'u1', async () => { throw new Error('nobody looks') }), { code: 'INVALID_META' })
+  for (const nothing of [undefined, null]) {
+    assert.throws(() => users.update(owner, 'room', 'u1', () => nothing), { code: 'INVALID_META' })
+    assert.throws(() => users.update(owner, 'room', 'u1', nothing), { code: 'INVALID_META' })
+  }
+  await new Promise(setImmediate) // an unhandled rejection would end the test
   assert.equal((await users.getByKey('room', 'u1')).metas[0].phx_ref, ref)
-  assert.throws(() => users.update(owner, 'room', 'u1', meta => {
-    users.update(owner, 'room', 'u1', { n: 2 })
-    return { ...meta, lost: true }
-  }), { code: 'STALE_REF' })
-  assert.equal((await users.getByKey('room', 'u1')).metas[0].n, 2)
+})
+
+test('an update function that updates behind its own back is called again, but for ifRef', async t => {
+  const users = await alone(t)
+  const owner = users.owner()
+  const ref = users.track(owner, 'room', 'u1', { n: 1 })
+  const change = meta => {
+    if (meta.n < 4) users.update(owner, 'room', 'u1', { n: meta.n + 1 })
+    return { ...meta, changed: true }
+  }
+  assert.throws(() => users.update(owner, 'room', 'u1', change, { ifRef: ref }), { code: 'STALE_REF' })
+  const last = users.update(owner, 'room', 'u1', change)
+  assert.deepEqual((await users.getByKey('room', 'u1')).metas.map(({ n, changed, phx_ref: ref }) => [n, changed, ref]), [[4, true, last]])
+  assert.throws(() => users.update(owner, 'room', 'u1', meta => { users.untrack(owner); return meta }), { code: 'NOT_TRACKED' })
+  assert.equal(users.count('room'), 0)
 })
 
 test('what list returned may be given back: refs are dropped on the way in', async t => {
@@ -101,7 +117,7 @@ test('only the owner of an entry can change it, and only once can it track it', 
   assert.throws(() => users.update(users.owner(), 'room', 'u1', {}), { code: 'NOT_TRACKED' })
   assert.throws(() => users.update(users.owner(), 'room', 'u1', meta => meta), { code: 'NOT_TRACKED' })
   assert.throws(() => users.update({}, 'room', 'u1', {}), { code: 'NOT_TRACKED' })
-  assert.throws(() => users.update(owner, 'room', 'u1'), { code: 'INVALID_ARGUMENT' })
+  assert.throws(() => users.update(owner, 'room', 'u1'), { code: 'INVALID_META' })
   assert.throws(() => users.update(owner, 'room', 'u1', {}, { ifRef: 7 }), { code: 'INVALID_ARGUMENT' })
 })
 
@@ -117,6 +133,7 @@ test('trackMany is all or nothing and names the item', async t => {
   assert.throws(() => users.trackMany(owner, [['room', 'b'], ['room', 'b']]), { code: 'ALREADY_TRACKED', index: 1 })
   assert.throws(() => users.trackMany(owner, [['room', 'b'], ['room', '']]), { code: 'INVALID_KEY', index: 1 })
   assert.throws(() => users.trackMany(owner, [{ topic: 'room', key: 'b' }]), { code: 'INVALID_ARGUMENT', index: 0 })
+  assert.throws(() => users.trackMany(owner, [['room', 'b', {}, 4]]), { code: 'INVALID_ARGUMENT', index: 0, message: /4 values/ })
   assert.throws(() => users.trackMany(owner, 'room'), { code: 'INVALID_ARGUMENT' })
   assert.deepEqual(Object.keys(await users.list('room')).sort(), ['2', 'a'])
 })
