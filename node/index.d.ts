@@ -230,7 +230,7 @@ export class Presence<Meta extends object = Record<string, unknown>, Extra exten
   constructor(options?: Options)
   static start<This extends new (options?: Options) => Presence<any, any>>(this: This, options?: Options): Promise<InstanceType<This>>
   start(): Promise<this>
-  /** Tells the others, waits at most `timeout` ms (5000) for that. */
+  /** Tells the others, waits at most `timeout` ms (5000) for that. Stopping again, or before start, does nothing. */
   stop(options?: { timeout?: number }): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
   /** An open tracker does not keep the process alive unless ref() was called. */

@@ -229,7 +229,8 @@ class Delivery {
   async settle () {
     const inside = insideOf(this.tracker)
     for (;;) {
-      if (this.tracker.state !== 'open') throw this.tracker.closedError()
+      if (this.tracker.state === 'new') throw this.tracker.closedError()
+      if (this.tracker.state !== 'open') return // nothing is called any more
       this.drain()
       const idle = this.#idle(inside)
       if (inside === 'fetch' || (idle && this.#queued() === 0)) return

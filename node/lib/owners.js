@@ -9,7 +9,7 @@
 
 const native = require('./native.js')
 const { InvalidOwner, OwnerClosed, InvalidArgument } = require('./errors.js').classes
-const { describe } = require('./values.js')
+const { describe, checkOptions } = require('./values.js')
 
 const FOREIGN = Symbol.for('libpresence.owner') // also of another copy of this package
 
@@ -94,8 +94,8 @@ class Owners {
   }
 
   /** A new owner; lease: ms after which it closes unless touched. */
-  open (options = {}) {
-    const { lease } = options ?? {}
+  open (options) {
+    const { lease } = checkOptions(options)
     if (lease !== undefined && !(Number.isInteger(lease) && lease >= 1 && lease <= 86400000)) {
       throw new InvalidArgument('lease is 1 to 86400000 ms')
     }

@@ -67,16 +67,18 @@ class Presence extends EventEmitter {
     }
   }
 
-  stop ({ timeout = STOP_MS } = {}) {
-    return (this.#stopping ??= this.#stop(timeout))
+  /** One stop, whoever asks; not an async function, whose promises would be many. */
+  stop (options) {
+    try {
+      const timeout = checkTimeout(checkOptions(options).timeout) ?? STOP_MS
+      if (this.#tracker.state === 'new') return Promise.resolve()
+      return (this.#stopping ??= this.#stop(timeout))
+    } catch (error) {
+      return Promise.reject(error)
+    }
   }
 
   async #stop (timeout, reason) {
-    checkTimeout(timeout)
-    if (this.#tracker.state === 'new') {
-      this.#tracker.state = 'stopped'
-      return
-    }
     this.#tracker.hold()
     try {
       this.#owners.stop()
@@ -128,7 +130,7 @@ class Presence extends EventEmitter {
   get address () { return this.#tracker.check(native.address(this.#tracker.opened)) }
   get isSynced () { return this.#tracker.state === 'open' && native.synced(this.#tracker.handle) >= 0 }
 
-  async synced (options = {}) {
+  async synced (options) {
     return this.#held(() => wait((resolve, reject) => {
       const look = () => {
         if (this.#tracker.state !== 'open') return reject(this.#tracker.closedError())
@@ -143,7 +145,7 @@ class Presence extends EventEmitter {
     }, options, 'synced'))
   }
 
-  async settle (options = {}) {
+  async settle (options) {
     return this.#held(() => wait((resolve, reject) => { this.#delivery.settle().then(resolve, reject) }, options, 'settle'))
   }
 
@@ -240,14 +242,16 @@ class Presence extends EventEmitter {
     return presences
   }
 
-  count (topic, { metas = false } = {}) {
+  count (topic, options) {
+    const { metas } = checkOptions(options)
     const name = topicText(topic)
     return this.#tracker.check(native.count(this.#tracker.opened, name, Boolean(metas)), name)
   }
 
   topics () { return this.#tracker.check(native.topics(this.#tracker.opened)) }
 
-  members ({ all = false } = {}) {
+  members (options) {
+    const { all } = checkOptions(options)
     const members = this.#tracker.check(native.members(this.#tracker.opened)).map(row => new Member(row))
     return all ? members : members.filter(member => !member.observer || member.isSelf)
   }
@@ -258,8 +262,8 @@ class Presence extends EventEmitter {
     return stats
   }
 
-  subscribe (topic, { signal } = {}) {
-    return this.#delivery.subscribe(topicText(topic), checkSignal(signal))
+  subscribe (topic, options) {
+    return this.#delivery.subscribe(topicText(topic), checkSignal(checkOptions(options).signal))
   }
 
   // a first listener of `diff` or `resync` begins to consume all topics

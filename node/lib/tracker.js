@@ -52,7 +52,8 @@ class Tracker {
   }
 
   open (onWake) {
-    if (this.state !== 'new') throw new WrongState('this tracker was started before; make a new one')
+    if (this.state === 'open') throw new WrongState('this tracker is started already')
+    if (this.state !== 'new') throw this.closedError()
     this.state = 'open'
     const failed = native.open(this.handle, onWake)
     if (failed) {

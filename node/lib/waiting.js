@@ -2,6 +2,7 @@
 'use strict'
 
 const { AbortError, checkSignal } = require('./failure.js')
+const { checkOptions } = require('./values.js')
 const { InvalidArgument, PresenceTimeout } = require('./errors.js').classes
 
 const TIMER_MAX = 2147483647
@@ -14,7 +15,8 @@ function checkTimeout (timeout, name = 'timeout') {
 }
 
 /** begin(resolve, reject) starts to wait and returns what calls it off. */
-function wait (begin, { timeout, signal } = {}, what) {
+function wait (begin, options, what) {
+  const { timeout, signal } = checkOptions(options)
   checkTimeout(timeout)
   checkSignal(signal)
   return new Promise((resolve, reject) => {

@@ -62,25 +62,64 @@ test('before start and after stop every call says so', async () => {
     address: () => users.address,
     subscribe: () => users.subscribe('room')
   }
-  const promises = { list: () => users.list('room'), getByKey: () => users.getByKey('room', 'u1'), synced: () => users.synced(), settle: () => users.settle() }
+  const promises = { list: () => users.list('room'), getByKey: () => users.getByKey('room', 'u1'), synced: () => users.synced() }
   const check = async code => {
     for (const [name, call] of Object.entries(calls)) assert.throws(call, { code }, name)
     for (const [name, call] of Object.entries(promises)) await assert.rejects(call(), { code }, name)
     assert.equal(users.isSynced, false)
   }
   await check('WRONG_STATE')
+  await assert.rejects(users.settle(), { code: 'WRONG_STATE' })
   assert.equal(await users.start(), users)
   await assert.rejects(users.start(), { code: 'WRONG_STATE' })
   assert.equal(users.stop(), users.stop(), 'one stop')
   await users.stop()
   await check('CLOSED')
-  await assert.rejects(users.start(), { code: 'WRONG_STATE' })
+  await assert.rejects(users.start(), { code: 'CLOSED' })
+  await users.settle() // nothing is queued any more
 })
 
-test('stop without start', async () => {
-  const users = new Presence()
+test('stop without start does nothing', async () => {
+  const users = new Presence({ transport: 'memory' })
+  await users.stop()
+  assert.throws(() => users.count('room'), { code: 'WRONG_STATE' })
+  await users.start()
+  assert.equal(users.count('room'), 0)
   await users.stop()
   assert.throws(() => users.count('room'), { code: 'CLOSED' })
+})
+
+test('a stop that is refused is no stop', async () => {
+  const users = await startAlone()
+  for (const timeout of ['x', -1, NaN, null]) await assert.rejects(users.stop({ timeout }), { code: 'INVALID_ARGUMENT' })
+  assert.equal(users.count('room'), 0, 'it goes on')
+  await users.stop()
+  assert.throws(() => users.count('room'), { code: 'CLOSED' })
+})
+
+test('options that are none are refused, not ignored', async t => {
+  const users = await startAlone()
+  t.after(() => users.stop())
+  const owner = users.owner()
+  users.track(owner, 'room', 'u1')
+  for (const bad of [5, 'text', true, () => {}]) {
+    const code = 'INVALID_ARGUMENT'
+    assert.throws(() => users.owner(bad), { code })
+    assert.throws(() => users.update(owner, 'room', 'u1', {}, bad), { code })
+    assert.throws(() => users.count('room', bad), { code })
+    assert.throws(() => users.members(bad), { code })
+    assert.throws(() => users.subscribe('room', bad), { code })
+    for (const name of ['synced', 'settle', 'stop']) await assert.rejects(users[name](bad), { code }, name)
+  }
+  await users.settle(null)
+})
+
+test('settle ends when the tracker stops', async () => {
+  const users = await startAlone({ handleDiff: () => new Promise(() => {}) })
+  users.track(users.owner(), 'room', 'u1')
+  const settling = users.settle()
+  await users.stop()
+  await settling
 })
 
 test('a member without seeds is alone and synced; its address has a port', async t => {
