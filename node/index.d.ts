@@ -229,6 +229,7 @@ export class Presence<Meta extends object = Record<string, unknown>, Extra exten
   /** Only checks the options; `start` opens. */
   constructor(options?: Options)
   static start<This extends new (options?: Options) => Presence<any, any>>(this: This, options?: Options): Promise<InstanceType<This>>
+  /** It is a member until `stop()` or the end of the process, as a server listens: also when nothing refers to it. */
   start(): Promise<this>
   /** Tells the others, waits at most `timeout` ms (5000) for that. Stopping again, or before start, does nothing. */
   stop(options?: { timeout?: number }): Promise<void>
