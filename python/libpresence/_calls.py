@@ -11,11 +11,12 @@ from ._errors import ForkedError, InvalidArgument, InvalidMeta, NotTracked, Pres
 from ._native import Core
 from ._options import Options
 from ._owners import MetaOrFunction, Owner, Owners, Tracked
+from ._single import Single
 from ._types import Entry, Member, Stats, entry_from_row, member_from_row
 from ._values import key_bytes, meta_bytes, topic_bytes, topic_text
 
 
-class Calls:
+class Calls(Single):
     """What needs the core alone."""
 
     _core: Core | None = None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from errno import EADDRINUSE
+
 
 class PresenceError(Exception):
     """Base of all errors of this package. `code` is the number of the C library, `name` its name.
 
-    `option` names the limit that was exceeded, `index` the item of track_many that was refused.
+    `option` names the option that is wrong or the limit that was exceeded, `index` the item of track_many that was refused.
     """
 
     code: int = -26
@@ -15,8 +17,10 @@ class PresenceError(Exception):
     option: str | None = None
     index: int | None = None
 
-    def __init__(self, message: str | None = None) -> None:
+    def __init__(self, message: str | None = None, *, option: str | None = None) -> None:
         super().__init__(self.text if message is None else message)
+        if option is not None:
+            self.option = option
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else self.text
@@ -132,6 +136,7 @@ class AddressInUse(AddressError):
     code = -14
     name = "PRESENCE_EADDRINUSE"
     text = "the address is in use"
+    errno = EADDRINUSE
 
 
 class WrongCluster(PresenceError, ConnectionError):

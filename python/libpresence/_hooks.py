@@ -20,7 +20,7 @@ def split_hooks(options: dict[str, Any]) -> dict[str, Hook]:
         if hook is None:
             continue
         if not callable(hook):
-            raise InvalidOption(f"{name} must be a function, not {type(hook).__name__}")
+            raise InvalidOption(f"{name} must be a function, not {type(hook).__name__}", option=name)
         hooks[name] = hook
     return hooks
 

@@ -316,9 +316,7 @@ class Core:
         for option, value in (("topic_bytes", topic), ("key_bytes", key), ("meta_bytes", meta)):
             limit = self.options.number(option)
             if len(value) > limit:
-                error = LimitExceeded(f"{len(value)} bytes are over {option} = {limit}")
-                error.option = option
-                return error
+                return LimitExceeded(f"{len(value)} bytes are over {option} = {limit}", option=option)
         return error_of(code)
 
 

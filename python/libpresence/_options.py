@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from ._errors import BY_CODE, InternalError, InvalidOption, OutOfMemory
+from ._errors import BY_CODE, InternalError, InvalidOption, OutOfMemory, PresenceError
 from ._ffi import ffi, lib
 
 
@@ -32,7 +33,7 @@ def option_text(name: str, value: Any) -> str:
     if isinstance(value, (list, tuple)) and name in ("join", "advertise"):
         return ",".join(option_text(name, item) for item in value)
     if not isinstance(value, str) or "\0" in value:
-        raise InvalidOption(f"{name}: {value!r} is neither text nor a whole number")
+        raise InvalidOption(f"{name}: {value!r} is neither text nor a whole number", option=name)
     return value
 
 
@@ -43,7 +44,7 @@ class Options:
         values = dict(values)
         env = values.pop("env", False)
         if not isinstance(env, bool):
-            raise InvalidOption(f"env: {env!r} is not True or False")
+            raise InvalidOption(f"env: {env!r} is not True or False", option="env")
         self._env = env
         self._texts = {name: option_text(name, value) for name, value in values.items() if value is not None}
         self.config()  # refuses what is unknown or bad
@@ -66,7 +67,7 @@ class Options:
             try:
                 code = lib.presence_config_set(config, name.encode(), text.encode())
             except UnicodeEncodeError:
-                raise InvalidOption(f"{name!r}: not valid Unicode text") from None
+                raise InvalidOption(f"{name!r}: not valid Unicode text", option=name) from None
         if code:
             raise config_error(config, code)
         return config
@@ -75,6 +76,11 @@ class Options:
         return int(self._all[name])
 
 
-def config_error(config: Any, code: int) -> Exception:
+_NAMED = re.compile(r'(?:LIBPRESENCE_\w+: )?(?:unknown )?option "?([^\s":]+)')
+
+
+def config_error(config: Any, code: int) -> PresenceError:
+    """The core's text begins with the option it is about, if it is about one."""
     message = ffi.string(lib.presence_config_message(config)).decode("utf-8", "replace")
-    return BY_CODE.get(code, InternalError)(message or None)
+    named = _NAMED.match(message)
+    return BY_CODE.get(code, InternalError)(message or None, option=named[1] if named else None)

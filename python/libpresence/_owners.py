@@ -9,22 +9,27 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import logging
 import threading
+import types
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._errors import ForkedError, InvalidArgument, InvalidOwner, OwnerClosed, PresenceError, TrackerClosed
 from ._native import Core, error_of
+from ._single import Single
 
 if TYPE_CHECKING:
     from ._calls import Calls
+
+logger = logging.getLogger("libpresence")
 
 MetaOrFunction = Any  # a dict, None, or a function from the present meta to the next
 _GONE = (OwnerClosed.code, InvalidOwner.code, TrackerClosed.code)
 
 
-class Owner:
+class Owner(Single):
     """Made by `owner()`. Closing it, or leaving its `with`, makes all its presences leave in one diff per topic."""
 
     __slots__ = ("_calls", "_core", "_id", "_closed", "__weakref__")
@@ -83,7 +88,7 @@ class Owner:
         return f"<Owner {self._id:#x}{' closed' if self._closed else ''}>"
 
 
-class Tracked:
+class Tracked(Single):
     """One presence with an owner of its own: made by `track_as`, tracked when entered, gone when left."""
 
     def __init__(self, calls: Calls, topic: Any, key: Any, meta: Any) -> None:
@@ -136,10 +141,12 @@ def _lease_ms(lease: float) -> int:
     return int(lease * 1000)
 
 
-def _close(core: Core, owner: int) -> None:
+def _close(core: Core, owner: int) -> bool:
+    """Whether it was open."""
     code = core.owner_close(owner)
     if code and code not in _GONE and not _stopped(core):
         raise error_of(code)
+    return code == 0
 
 
 def _stopped(core: Core) -> bool:
@@ -166,6 +173,7 @@ class Owners:
         self._core = core
         self._lock = threading.Lock()  # around opening; look-ups need none
         self._registered: dict[int, _Registered] = {}
+        self._told = False
 
     def __len__(self) -> int:
         return len(self._registered)
@@ -189,6 +197,8 @@ class Owners:
         return None
 
     def _check(self, owner: Any) -> None:
+        if isinstance(owner, types.MethodType):
+            raise InvalidOwner("a bound method cannot own presences, it is made anew each time: use its object")
         try:
             weakref.ref(owner)
         except TypeError:
@@ -247,7 +257,10 @@ class Owners:
             known = self._registered.get(key)
             if known is not None and known.owner == owner:
                 self._registered.pop(key, None)
-        _close(self._core, owner)
+        was_open = _close(self._core, owner)
+        if key is None and was_open and not self._told:
+            self._told = True
+            logger.warning("an owner() was dropped without close(): what it tracked has left; said once")
 
 
 def _is_future(owner: Any) -> bool:

@@ -142,4 +142,7 @@ class Presence(Calls):
 
     async def settle(self) -> None:
         """Returns when queued diffs, running fetches and callbacks are done."""
-        await self._here().settle(inside.get())
+        dispatcher = self._here()
+        if dispatcher.ended.is_set():
+            raise TrackerClosed()
+        await dispatcher.settle(inside.get())

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from ._errors import PresenceTimeout, TrackerClosed
 from ._feed import Ended, Feed, StateDue
+from ._single import Single
 from ._types import Event
 
 if TYPE_CHECKING:
     from ._dispatch import Dispatcher
 
 
-class _Base:
+class _Base(Single):
     """Opening and closing. A subscription that is only dropped is closed by the loop that drains."""
 
     def __init__(self, dispatcher: Dispatcher, topic: str) -> None:

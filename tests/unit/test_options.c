@@ -76,7 +76,9 @@ static void unbuilt_features_are_refused_by_name(void **state) {
     for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
         expect(options[i][0], options[i][1], PRESENCE_EUNSUPPORTED, options[i][0]);
     }
-    expect("transport", "nats", PRESENCE_EUNSUPPORTED, "nats");
+    expect("transport", "nats", PRESENCE_EUNSUPPORTED, "option transport: nats");
+    expect("insecure", "0", 0, NULL);
+    expect("insecure", "false", 0, NULL);
 }
 
 static void expect_open(const char *const *options, int code, const char *part) {

@@ -78,10 +78,16 @@ static int find_option(const char *name) {
     return -1;
 }
 
+/* What an option of a later version may be set to: its default, for which a flag has two words. */
+static bool is_default(const pr_option_row *row, const char *value) {
+    if (row->kind == PR_KIND_FLAG && strcmp(value, "false") == 0) value = "0";
+    return strcmp(value, row->fallback) == 0;
+}
+
 static int set_value(presence_config *config, int option, const char *value) {
     const pr_option_row *row = &pr_option_table[option];
     if (!row->built) {
-        if (strcmp(value, row->fallback) == 0) return 0;
+        if (is_default(row, value)) return 0;
         return pr_config_fail(config, PRESENCE_EUNSUPPORTED, "option %s is not supported by this version", row->name);
     }
     int failed = pr_config_check_value(config, option, value);

@@ -36,7 +36,7 @@ static int check_choice(presence_config *config, int option, const char *value) 
                               "option log_level must be error, warning, info or debug, not \"%.40s\"", value);
     }
     if (option == PR_OPTION_transport && index == 2) {
-        return pr_config_fail(config, PRESENCE_EUNSUPPORTED, "transport nats is not supported by this version");
+        return pr_config_fail(config, PRESENCE_EUNSUPPORTED, "option transport: nats is not supported by this version");
     }
     if (index < 0) {
         return pr_config_fail(config, PRESENCE_EOPTION, "option %s must be mesh, memory or nats, not \"%.40s\"", name,

@@ -66,14 +66,23 @@ static void on_yield(presence_tracker *tracker, const char *address) {
     tracker->want_wake = true;
 }
 
+#define OVERFLOW_MS 1000 /* between two lines about it: a slow consumer overflows hundreds of times a second */
+
+static void log_overflow(presence_tracker *tracker) {
+    uint64_t now_ms = pr_clock_now().mono_ms, all = tracker->queue.overflows;
+    if (tracker->overflows_told > 0 && now_ms < tracker->overflow_ms + OVERFLOW_MS) return;
+    pr_log_line(&tracker->lines, PRESENCE_LOG_WARNING, "queue.overflow topics=%llu limit=%zu",
+                (unsigned long long)(all - tracker->overflows_told), tracker->queue.limit);
+    tracker->overflows_told = all;
+    tracker->overflow_ms = now_ms;
+    tracker->want_wake = true;
+}
+
 static void on_diff(presence_tracker *tracker, pr_diff *diff) {
     uint64_t before = tracker->queue.overflows;
     if (tracker->queue.size == 0) tracker->wake_due = true;
     pr_queue_diff(&tracker->queue, diff);
-    if (tracker->queue.overflows == before) return;
-    pr_log_line(&tracker->lines, PRESENCE_LOG_WARNING, "queue.overflow topics=%llu limit=%zu",
-                (unsigned long long)(tracker->queue.overflows - before), tracker->queue.limit);
-    tracker->want_wake = true;
+    if (tracker->queue.overflows > before) log_overflow(tracker);
 }
 
 static void settle_event(presence_tracker *tracker) {

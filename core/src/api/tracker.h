@@ -33,7 +33,8 @@ struct presence_tracker {
     pthread_mutex_t events;
     pthread_cond_t changed;
     pr_queue queue;
-    pr_topic_set subscribed; /* number: diffs up to this seq are older than its first state */
+    uint64_t overflows_told, overflow_ms; /* in the last log line about them, and when that was */
+    pr_topic_set subscribed;              /* number: diffs up to this seq are older than its first state */
     bool subscribed_all;
     bool loop_ended, joining, joined;
     int synced; /* as pr_engine_synced */
