@@ -117,7 +117,7 @@ struct pr_peer {
     uint64_t retry_at;                           /* no memory: nothing is read before */
     uint64_t sent, written, heartbeat_end;       /* bytes of the stream */
     uint32_t period_sent;
-    uint64_t told_at; /* mono: last heartbeat */
+    uint64_t news_at; /* mono: the next extra heartbeat may go then */
     uint64_t digest_clock, fixed_clock, full_at, mismatch_at;
     bool fixed_again; /* the next full digest carries fixed fields */
     uint64_t *unlinked;

@@ -62,7 +62,6 @@ static void send_heartbeat(pr_engine *e, pr_peer *peer, size_t unlinked) {
     }
     peer->period_sent = period;
     peer->heartbeat_end = peer->sent;
-    peer->told_at = e->now.mono_ms;
 }
 
 static bool dead(const pr_engine *e, const pr_peer *peer) {
@@ -107,11 +106,12 @@ void pr_heartbeat_extra(pr_engine *e) {
         pr_peer *peer = n->owner;
         bool told = peer->digest_clock >= e->news_clock;
         if (told || peer->phase != PR_PHASE_OPEN || pr_peer_full(e, peer)) continue;
-        uint64_t due = peer->told_at + gap;
-        if (due <= e->now.mono_ms)
+        if (peer->news_at <= e->now.mono_ms) {
+            peer->news_at = e->now.mono_ms + gap;
             send_heartbeat(e, peer, unlinked);
-        else if (due < next)
-            next = due;
+        } else if (peer->news_at < next) {
+            next = peer->news_at;
+        }
     }
     pr_timer_set(&e->timers, &e->news, next);
 }
