@@ -5,6 +5,10 @@ export class PresenceError extends Error {
   code: ErrorCode
   /** The code of the C library. */
   number: number
+  /** Of LIMIT: the option that sets the limit. */
+  option?: string
+  /** Of trackMany: the first item that is refused. */
+  index?: number
 }
 export type ErrorCode =
   | 'INVALID_ARGUMENT'

@@ -45,7 +45,7 @@ for await (const event of users.subscribe('room:1', { signal: AbortSignal.timeou
   const reason: string | null | undefined = event.changes[0]?.reason
   void [text, reason, event.resync, event.fetched, event.topic]
 }
-try { owner.close() } catch (error) { if (error instanceof OwnerClosed && error instanceof PresenceError) void error.code.toLowerCase() }
+try { owner.close() } catch (error) { if (error instanceof OwnerClosed && error instanceof PresenceError) void [error.code.toLowerCase(), error.option?.length, error.index?.toFixed()] }
 {
   using disposed = users.owner()
   await using also = await Presence.start({ fetch: (topic: string) => ({ [topic]: {} }), handleDiff () {}, log: console })
