@@ -102,10 +102,17 @@ class Dispatcher:
             try:
                 if kind == "owner":
                     self._owners.leave(*rest)
+                elif kind == "tracker":
+                    self._dropped()
                 else:
                     self.remove_feed(*rest)
             except PresenceError as error:
                 logger.error("an %s that was collected could not leave", kind, exc_info=error)
+
+    def _dropped(self) -> None:
+        if self._stop_task is None:
+            logger.warning("a Tracker was dropped without stop(): it leaves")
+            self._stop_task = self._loop.create_task(self._stop(EXIT_TIMEOUT, False))
 
     def _drain(self) -> int:
         events, code = self.core.drain(SLICE)

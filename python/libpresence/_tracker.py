@@ -107,6 +107,11 @@ class Tracker(Calls):
         if self._core is not None and not self._core.forked:
             self.stop()
 
+    def __del__(self) -> None:
+        """Nobody can stop it any more. One whose own methods are hooks is held by its thread, and lives on."""
+        if self._core is not None and not self._core.stopped:
+            self._core.leave_later("tracker")
+
     def _hook(self) -> str | None:
         """Which hook this thread runs, if any."""
         return self._workers.current() if self._workers is not None else None

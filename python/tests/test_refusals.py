@@ -7,6 +7,7 @@ import errno
 import gc
 import logging
 import pickle
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -141,6 +142,27 @@ def test_an_owner_that_is_dropped_is_told_once(caplog: pytest.LogCaptureFixture)
             until_sync(lambda: tracker.count("t") == 0)
         until_sync(told)
     assert len(told()) == 1
+
+
+def test_a_tracker_that_is_dropped_leaves(caplog: pytest.LogCaptureFixture) -> None:
+    def threads() -> int:
+        return sum(thread.name == "libpresence" for thread in threading.enumerate())
+
+    with Tracker() as other:
+        before = threads()
+        dropped = Tracker(join=[other.address], handle_diff=lambda diff: None).start()
+        owner = dropped.owner()
+        owner.track("t", "k")
+        until_sync(lambda: other.count("t") == 1)
+        del dropped
+        gc.collect()
+        assert other.count("t") == 1, "its owner still holds it"
+        del owner
+        gc.collect()
+        until_sync(lambda: other.count("t") == 0)
+        until_sync(lambda: len(other.members()) == 1)
+        until_sync(lambda: threads() == before)
+    assert "a Tracker was dropped without stop()" in caplog.text
 
 
 # ---- the rest ----
