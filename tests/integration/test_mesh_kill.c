@@ -189,6 +189,66 @@ static void a_large_member_going_down_is_no_resync(void **state) {
     presence_tracker_close(a);
 }
 
+typedef struct worker {
+    pthread_mutex_t mutex;
+    size_t shown, resyncs;
+} worker;
+
+/* Works on every change: much slower than the sweep, but never still. */
+static void work_off(const presence_event *event, void *user) {
+    worker *w = user;
+    presence_entry entry = {.size = sizeof entry};
+    struct timespec work = {0, 200000};
+    nanosleep(&work, NULL);
+    pthread_mutex_lock(&w->mutex);
+    w->resyncs += presence_event_kind(event) == PRESENCE_EVENT_RESYNC;
+    for (size_t i = 0; i < presence_event_size(event) && presence_event_at(event, i, &entry) == 0; i++) {
+        if (entry.kind == PRESENCE_JOIN) w->shown++;
+        if (entry.kind == PRESENCE_LEAVE) w->shown--;
+    }
+    pthread_mutex_unlock(&w->mutex);
+}
+
+static bool shows(void *user, size_t metas) {
+    worker *w = user;
+    pthread_mutex_lock(&w->mutex);
+    bool holds = w->shown == metas || w->resyncs > 0;
+    pthread_mutex_unlock(&w->mutex);
+    return holds;
+}
+
+#define MANY_TOPICS 12000
+#define QUEUE_BYTES "2097152"
+static bool shows_all(void *user) { return shows(user, MANY_TOPICS); }
+static bool shows_none(void *user) { return shows(user, 0); }
+
+/* Every topic is an event of its own and the queue holds a part of them: the sweep waits as long as they are taken. */
+static void a_sweep_waits_for_a_consumer_that_works(void **state) {
+    (void)state;
+    char address[80], topic[32];
+    static worker w = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+    const char *const tracking[] = {"name", "b", NULL};
+    presence_tracker *b = open_tracker(tracking);
+    presence_owner owner = open_owner(b);
+    for (int i = 0; i < MANY_TOPICS; i++) {
+        snprintf(topic, sizeof topic, "room:%d", i);
+        track(b, owner, topic, "key", "{}");
+    }
+    assert_int_equal(presence_tracker_address(b, address, sizeof address), 0);
+    const char *const options[] = {"name", "a", "join", address, "queue_bytes", QUEUE_BYTES, NULL};
+    presence_tracker *a = open_tracker(options);
+    assert_int_equal(presence_subscribe_all(a), 0);
+    assert_int_equal(presence_set_diff_callback(a, work_off, &w), 0);
+    assert_true(wait_until(shows_all, &w));
+    assert_int_equal(presence_tracker_stop(b, 1000), 0);
+    assert_true(wait_until(shows_none, &w));
+    pthread_mutex_lock(&w.mutex);
+    assert_int_equal(w.resyncs, 0);
+    pthread_mutex_unlock(&w.mutex);
+    presence_tracker_close(b);
+    presence_tracker_close(a);
+}
+
 static void a_restart_under_the_same_name_replaces(void **state) {
     (void)state;
     char address[80];
@@ -278,6 +338,7 @@ int main(int count, char **arguments) {
         cmocka_unit_test(kill_is_seen_though_a_fork_lives_on),
 #endif
         cmocka_unit_test(a_large_member_going_down_is_no_resync),
+        cmocka_unit_test(a_sweep_waits_for_a_consumer_that_works),
         cmocka_unit_test(a_restart_under_the_same_name_replaces),
         cmocka_unit_test(a_frozen_member_is_hidden_and_comes_back),
         cmocka_unit_test(stop_does_not_wait_for_a_frozen_peer),

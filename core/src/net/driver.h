@@ -15,8 +15,8 @@
 #define PR_LINGER_MS       1000
 #define PR_ACCEPT_PAUSE    200 /* ms without accepting after EMFILE and its like */
 #define PR_READ_PAUSE      1000
-#define PR_CONGESTED_MS    100 /* a tick is put off so long at most */
-#define PR_CONGESTED_STEP  2
+#define PR_STRANGER_MS     100 /* as PR_LINGER_MS, at the end of everything, for links that are no members' */
+#define PR_CONGESTED_STEP  2   /* ms between two looks at a consumer that sweeps wait for */
 #define PR_RESOLVED_MAX    4
 #define PR_UNMADE_MAX      32
 #define PR_DESCRIPTORS_MAX 1024
@@ -44,7 +44,6 @@ typedef struct pr_conn {
     uint32_t slot;
     int state, handles; /* handles not closed yet */
     bool started;       /* tcp was made, so it must be closed */
-    bool hurry;         /* closing: no wait for the peer's end */
     uv_tcp_t tcp;
     uv_timer_t timer; /* connect time-out, linger, pause */
     uv_connect_t connect;
@@ -53,6 +52,7 @@ typedef struct pr_conn {
     bool writing, shut, peer_ended;
     pr_notice notice;
     pr_buffer rest; /* the beginning of a frame */
+    uint64_t taken; /* bytes the engine took */
     /* out[first, sent) is written and to be released under the lock, [sent, sent + flying) is being written */
     pr_bytes **out;
     size_t out_room, first, sent, flying, out_size;
@@ -109,7 +109,8 @@ struct pr_net {
     size_t batch_at, batch_size, batch_room, orphans;
     uint64_t unmade[PR_UNMADE_MAX]; /* dials that failed for want of memory */
     size_t unmade_size;
-    uint64_t deadline, ticked; /* ticked: when the engine last had a tick */
+    uint64_t deadline, look_at;
+    bool held; /* sweeps wait for a consumer; it is looked at again at look_at */
     bool pull, stopping, closing;
     uint32_t linger_ms;
     pr_conn *notices;

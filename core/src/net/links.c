@@ -233,6 +233,7 @@ static size_t feed(pr_conn *conn, const uint8_t *data, size_t size) {
         more = pr_engine_bytes(net->engine, conn->id, data + taken, size - taken, &consumed, now);
         pr_net_end(net);
         taken += consumed;
+        conn->taken += consumed;
     }
     if (more == 0 && conn->state == PR_CONN_OPEN && whole_frame(data + taken, size - taken)) pause_reading(conn);
     return taken;

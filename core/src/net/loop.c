@@ -58,7 +58,10 @@ static void stop_all(pr_net *net) {
         pr_conn *conn = net->slots[i].conn;
         if (!conn) continue;
         if (conn->state == PR_CONN_OPEN || conn->state == PR_CONN_CLOSING) {
-            pr_net_conn_linger(conn, net->linger_ms);
+            /* nothing that matters is under way to one that said no HELLO, or that the engine was done with */
+            bool linked = conn->state == PR_CONN_OPEN && conn->taken > PR_PREAMBLE_SIZE;
+            uint32_t limit_ms = linked || net->linger_ms < PR_STRANGER_MS ? net->linger_ms : PR_STRANGER_MS;
+            pr_net_conn_linger(conn, limit_ms);
         } else {
             pr_net_conn_end(conn, 0);
         }
@@ -87,37 +90,37 @@ static void on_prepare(uv_prepare_t *prepare) {
         return;
     }
     uv_idle_stop(&net->idle);
-    if (net->deadline == UINT64_MAX) {
+    uint64_t due = net->held && net->look_at < net->deadline ? net->look_at : net->deadline;
+    if (due == UINT64_MAX) {
         uv_timer_stop(&net->timer);
         return;
     }
-    uint64_t wait = net->deadline - now;
+    uint64_t wait = due > now ? due - now : 0;
     uv_timer_start(&net->timer, on_timer, wait < TIMER_CAP_MS ? wait : TIMER_CAP_MS, 0);
 }
 
-/* Sweeps run in ticks. While a consumer is working off what the last ones made, the next is put off: else the DOWN of a
- * large member would always end in resyncs (protocol.md 4.6). Heartbeats are late by this at most. */
-static bool put_off(pr_net *net, uint64_t now_ms) {
-    if (net->deadline > now_ms || now_ms - net->ticked >= PR_CONGESTED_MS) return false;
-    if (!net->hooks.congested(net->hooks.owner, now_ms)) return false;
-    net->deadline = now_ms + PR_CONGESTED_STEP;
-    return true;
-}
-
-static void tick(pr_net *net, pr_time now) {
-    net->ticked = now.mono_ms;
-    pr_engine_tick(net->engine, now);
+/* Sweeps wait while a consumer is working off what the last ones made: else the DOWN of a large member would always
+ * end in resyncs (protocol.md 4.6). One that takes nothing for a while is not waited for. The rest of a tick goes on.
+ */
+static void look_at_consumer(pr_net *net, uint64_t now_ms) {
+    if (net->held ? now_ms < net->look_at : net->deadline > now_ms) return;
+    bool hold = net->hooks.congested(net->hooks.owner, now_ms);
+    net->look_at = now_ms + PR_CONGESTED_STEP;
+    if (hold == net->held) return;
+    net->held = hold;
+    net->pull = true; /* the engine is told, and its deadline changes */
 }
 
 static void on_check(uv_check_t *check) {
     pr_net *net = check->data;
     pr_time now = pr_clock_now();
-    bool late = put_off(net, now.mono_ms);
+    look_at_consumer(net, now.mono_ms);
     if (has_work(net, now.mono_ms)) {
         net->pull = false;
         pr_net_begin(net);
+        pr_engine_hold_sweeps(net->engine, net->held);
         pr_net_conn_tell(net, now);
-        if (!late && net->deadline <= now.mono_ms) tick(net, now);
+        if (net->deadline <= now.mono_ms) pr_engine_tick(net->engine, now);
         pr_net_end(net);
     }
     if (net->stopping && !net->closing) stop_all(net);
