@@ -278,8 +278,7 @@ void pr_engine_leave(pr_engine *e, pr_time now) {
     message.as.leave.inst = e->inst;
     memcpy(message.as.leave.name, e->name, sizeof e->name);
     for (pr_node *n = e->all_peers.next; n != &e->all_peers; n = n->next) {
-        pr_peer *peer = n->owner;
-        if (peer->phase == PR_PHASE_OPEN) pr_peer_send(e, peer, &message);
+        pr_peer_send(e, n->owner, &message); /* also before their HELLO: ours was sent first */
     }
     e->left = true;
 }
