@@ -314,6 +314,21 @@ static inline size_t world_shown(world *w, int i, const char *topic) {
     return metas;
 }
 
+/* a is there, b joins it. */
+static inline void world_pair(world *w) {
+    world_start(w, 0, "a", 0);
+    world_start(w, 1, "b", 1u << 0);
+    world_run(w, 50);
+}
+
+static inline void world_track_some(world *w, int i, presence_owner o, int from, int to) {
+    char key[16];
+    for (int k = from; k < to; k++) {
+        snprintf(key, sizeof key, "k%d", k);
+        assert_int_equal(world_track(w, i, o, "t", key, "{\"some\":\"text\"}"), 0);
+    }
+}
+
 /* The status of a member as node i lists it; 0: not listed. */
 static inline int world_status(world *w, int i, const char *name, pr_member_info *out) {
     pr_member_info members[NODES * 2];
