@@ -85,11 +85,9 @@ static void say_event(connection *c, presence_str topic, const char *event, pres
     say_str(c, text("}\n"));
 }
 
-static void say_error(connection *c, int error) {
-    say_str(c, text("{\"event\":\"error\",\"payload\":{\"code\":"));
-    say_quoted(c, text(presence_error_name(error)));
-    say_str(c, text(",\"reason\":"));
-    say_quoted(c, text(presence_strerror(error)));
+static void say_error(connection *c, const char *reason) {
+    say_str(c, text("{\"event\":\"error\",\"payload\":{\"reason\":"));
+    say_quoted(c, text(reason));
     say_str(c, text("}}\n"));
 }
 
@@ -104,7 +102,7 @@ static void stop_listening(server *s, connection *c) {
 }
 
 static int leave(server *s, connection *c) {
-    if (!c->joined) return PRESENCE_ENOTTRACKED;
+    if (!c->joined) return 0;
     stop_listening(s, c);
     return presence_untrack(s->tracker, c->owner, text(c->room), text(c->name), NULL);
 }
@@ -165,9 +163,9 @@ static int members(server *s, connection *c) {
 static void run_line(server *s, connection *c, char *line) {
     char *rest = line;
     const char *command = strsep(&rest, " ");
-    int error = PRESENCE_EINVAL;
-    if (!strcmp(command, "join") && rest) {
-        const char *room = strsep(&rest, " "), *name = rest ? strsep(&rest, " ") : "";
+    int error = 0;
+    if (!strcmp(command, "join") && rest && strchr(rest, ' ')) {
+        const char *room = strsep(&rest, " "), *name = strsep(&rest, " ");
         error = join(s, c, room, name, rest ? rest : "{}");
     } else if (!strcmp(command, "update") && rest) {
         error = c->joined ? presence_update(s->tracker, c->owner, text(c->room), text(c->name), text(rest), NULL)
@@ -178,8 +176,10 @@ static void run_line(server *s, connection *c, char *line) {
         error = list(s, c, rest);
     } else if (!strcmp(command, "members")) {
         error = members(s, c);
+    } else {
+        say_error(c, "say join ROOM NAME [JSON], update JSON, leave, list ROOM or members");
     }
-    if (error) say_error(c, error);
+    if (error) say_error(c, presence_strerror(error));
 }
 
 /* ---- connections ---- */
@@ -217,6 +217,7 @@ static void hear(server *s, connection *c) {
     c->in_size += (size_t)got;
     char *start = c->in, *end;
     while ((end = memchr(start, '\n', c->in_size - (size_t)(start - c->in)))) {
+        if (memchr(start, 0, (size_t)(end - start))) c->failed = true; /* a NUL is no text */
         *end = 0;
         if (end > start && end[-1] == '\r') end[-1] = 0;
         run_line(s, c, start);
@@ -258,9 +259,11 @@ static void on_event(const presence_event *event, void *user) {
 }
 
 static volatile sig_atomic_t ended;
+static int ended_fd; /* the wake pipe: a signal just before poll must not be lost */
 static void end(int signal_number) {
     (void)signal_number;
     ended = 1;
+    if (write(ended_fd, "!", 1) < 0) return; /* full: poll returns anyhow */
 }
 
 static void serve(server *s, int listener) {
@@ -318,7 +321,7 @@ static int listen_on(int port) {
 
 int main(int argc, char **argv) {
     static server s;
-    if (argc < 2) return fail("usage", "roster PORT [OPTION=VALUE …]");
+    if (argc < 2 || argv[1][strspn(argv[1], "0123456789")]) return fail("usage", "roster PORT [OPTION=VALUE …]");
     presence_config *config = configure(argc - 2, argv + 2);
     if (!config) return 1;
     int error = presence_tracker_open(config, &s.tracker);
@@ -327,10 +330,11 @@ int main(int argc, char **argv) {
     if (error) return 1;
     int listener = listen_on((int)strtol(argv[1], NULL, 10));
     if (listener < 0) return fail("listen", strerror(errno));
+    if (pipe2(s.wake, O_NONBLOCK | O_CLOEXEC)) return fail("pipe", strerror(errno));
+    ended_fd = s.wake[1];
     signal(SIGPIPE, SIG_IGN);
     signal(SIGTERM, end);
     signal(SIGINT, end);
-    if (pipe2(s.wake, O_NONBLOCK | O_CLOEXEC)) return fail("pipe", strerror(errno));
     presence_set_wake_callback(s.tracker, wake, &s);
     struct sockaddr_in bound;
     socklen_t size = sizeof bound;

@@ -17,6 +17,10 @@ const options = Object.fromEntries(settings.map(text => {
   const [name, value] = text.split(/=(.*)/s)
   return [name, name === 'join' ? value.split(',') : value]
 }))
+if (!/^\d+$/.test(port)) {
+  console.error('usage: roster.mjs PORT [OPTION=VALUE …]')
+  process.exit(2)
+}
 const users = await Presence.start(options)
 
 class Connection {
@@ -57,7 +61,8 @@ class Connection {
     this.room = null
   }
 
-  async list (room) {
+  async list (...words) {
+    const room = words.join(' ')
     const payload = await users.list(room)
     this.say({ event: 'list', keys: users.count(room), metas: users.count(room, { metas: true }), payload })
   }
@@ -66,12 +71,15 @@ class Connection {
 
   async runLine (line) {
     const [command, ...rest] = line.split(' ')
+    const least = new Map(Object.entries({ join: 2, update: 1, leave: 0, list: 1, members: 0 })).get(command)
     try {
-      if (!['join', 'update', 'leave', 'list', 'members'].includes(command)) throw new TypeError(`unknown command ${command}`)
+      if (least === undefined || rest.length < least) {
+        throw new SyntaxError('say join ROOM NAME [JSON], update JSON, leave, list ROOM or members')
+      }
       await this[command](...rest)
     } catch (error) {
-      if (!(error instanceof PresenceError || error instanceof SyntaxError || error instanceof TypeError)) throw error
-      this.say({ event: 'error', payload: { code: error.code ?? 'INVALID_ARGUMENT', reason: error.message } })
+      if (!(error instanceof PresenceError || error instanceof SyntaxError)) throw error
+      this.say({ event: 'error', payload: { reason: error.message } })
     }
   }
 }

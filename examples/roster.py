@@ -60,15 +60,20 @@ class Connection:
 
     async def run_line(self, line):
         command, _, rest = line.partition(" ")
-        commands = {"join": (self.join, 2), "update": (self.update, 0), "leave": (self.leave, 0), "list": (self.list, 0),
-                    "members": (self.members, 0)}
+        commands = {"join": (self.join, 2, 3), "update": (self.update, 1, 1), "leave": (self.leave, 0, 0),
+                    "list": (self.list, 1, 1), "members": (self.members, 0, 0)}
+        method, least, most = commands.get(command, (None, 0, 0))
+        words = rest.split(" ", most - 1) if rest and most else []
+        if method is None or len(words) < least:
+            self.error("say join ROOM NAME [JSON], update JSON, leave, list ROOM or members")
+            return
         try:
-            method, splits = commands[command]
-            await method(*(rest.split(" ", splits) if rest else ()))
-        except PresenceError as error:
-            self.say(event="error", payload={"code": error.name, "reason": str(error)})
-        except (KeyError, TypeError, ValueError) as error:
-            self.say(event="error", payload={"code": "PRESENCE_EINVAL", "reason": str(error)})
+            await method(*words)
+        except (PresenceError, ValueError) as error:
+            self.error(str(error))
+
+    def error(self, reason):
+        self.say(event="error", payload={"reason": reason})
 
     async def run(self, reader):
         try:
@@ -103,4 +108,6 @@ async def main(port, *settings):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2 or not sys.argv[1].isdigit():
+        sys.exit("usage: roster.py PORT [OPTION=VALUE …]")
     asyncio.run(main(*sys.argv[1:]))

@@ -1,0 +1,47 @@
+"""The three roster servers answer the same lines alike."""
+
+import json
+import pathlib
+import socket
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+COMMANDS = {"c": [str(ROOT / "build/roster")], "python": [sys.executable, str(ROOT / "examples/roster.py")],
+            "node": ["node", str(ROOT / "examples/roster.mjs")]}
+
+
+@pytest.fixture(params=COMMANDS)
+def line(request):
+    """line(text) says one line and gives the next answer"""
+    with subprocess.Popen([*COMMANDS[request.param], "0", "name=r"], stdout=subprocess.PIPE, text=True) as process:
+        port = int(process.stdout.readline().split()[1])
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection, connection.makefile("r") as lines:
+            def say(text):
+                connection.sendall((text + "\n").encode())
+                return json.loads(lines.readline())
+            yield say
+        process.terminate()
+        assert process.wait(10) == 0
+
+
+def test_a_person_comes_changes_and_goes(line):
+    state = line('join lobby ann {"mood":"fine"}')
+    assert (state["topic"], state["event"]) == ("lobby", "presence_state")
+    assert state["payload"]["ann"]["metas"][0]["mood"] == "fine"
+    diff = line('update {"mood":"tired"}')
+    assert diff["payload"]["joins"]["ann"]["metas"][0]["mood"] == "tired"
+    assert diff["payload"]["leaves"]["ann"]["metas"][0]["mood"] == "fine"
+    answer = line("list lobby")
+    assert (answer["keys"], answer["metas"], list(answer["payload"])) == (1, 1, ["ann"])
+    assert line("leave\nlist lobby")["payload"] == {}
+    assert line("members")["payload"] == {"r": "up"}
+
+
+@pytest.mark.parametrize("text", ["", "join", "join lobby", "dance", "update", "list", "constructor x", "update {}", "join r n {", "join r n 7"])
+def test_a_bad_line_is_answered_and_harms_nothing(line, text):
+    answer = line(text)
+    assert answer["event"] == "error" and answer["payload"]["reason"]
+    assert line("members")["payload"] == {"r": "up"}
