@@ -4,6 +4,7 @@
 
 #include <presence.h>
 #include <stdbool.h>
+#include <stdio.h>
 
 enum cli_exit { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_NOT_REACHED = 3 };
 
@@ -11,17 +12,30 @@ enum cli_exit { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_NOT_REACHED = 3 }
 typedef struct cli_arguments {
     presence_config *config;
     int timeout_ms;
-    bool all, listens, done; /* done: --help or --version was answered */
-    int count;               /* command and its operands */
+    bool all, listens, named, done; /* named: by --name; done: --help or --version was answered */
+    int count;                      /* command and its operands */
     char **words;
 } cli_arguments;
 int cli_arguments_parse(cli_arguments *, int argc, char **argv); /* CLI_OK, or the exit code with a text on stderr */
+
+/* ---- cli_output.c ---- */
+typedef struct cli_output {
+    FILE *file;
+    int signal_fd;
+    bool hurry; /* it is time to end: nobody is waited for */
+    bool gone, failed;
+} cli_output;
+int cli_output_guard(void); /* before anything else is opened */
+int cli_output_open(cli_output *, int signal_fd);
+bool cli_output_flush(cli_output *); /* false: there is no use in more */
+void cli_output_close(cli_output *);
 
 /* ---- cli_session.c: one tracker, its events, signals and the state of stdout, in one poll loop ---- */
 typedef struct cli_session {
     presence_tracker *tracker;
     presence_event_fn on_event; /* of the command, for every event but SYNCED and STOPPED; may be NULL */
     void *user;
+    cli_output output;
     int wake_fd, signal_fd;
     int synced; /* 0 not yet, 1 synced, 2 alone */
     int stop_code;
@@ -33,11 +47,9 @@ bool cli_session_turn(cli_session *, int timeout_ms);       /* waits, delivers; 
 int cli_session_run(cli_session *);                         /* turns until it is time to end: the exit code */
 void cli_session_close(cli_session *);
 
-/* ---- cli_lines.c: one JSON object per line on stdout ---- */
-void cli_print_json_text(presence_str);
-void cli_print_event(const char *topic, const char *event, presence_str payload, bool resync);
-void cli_print_member(const presence_member *, const char *event);
-bool cli_flush(void); /* false: nobody reads any more */
+/* ---- cli_lines.c: one JSON object per line ---- */
+void cli_print_event(FILE *, const char *topic, const char *event, presence_str payload, bool resync);
+void cli_print_member(FILE *, const presence_member *, const char *event);
 
 /* ---- cli_commands.c ---- */
 int cli_run(const cli_arguments *);

@@ -16,15 +16,16 @@ static const char usage[] =
     "  join                      be a member (with --listen) and print what happens to members\n"
     "  watch TOPIC               print the presences of a topic and every change, one JSON object per line\n"
     "  list TOPIC                print the presences of a topic once\n"
-    "  track TOPIC KEY [JSON]    be present in a topic until the command ends; members see it, other observers\n"
-    "                            (as watch and list are) only if it is a member too: --listen 127.0.0.1:0\n"
+    "  track TOPIC KEY [JSON]    be a member that is present in a topic until the command ends\n"
     "  members                   print the members, one JSON object per line (--all: observers too)\n"
     "options:\n"
     "  --timeout SECONDS         for the first sync (5)\n"
     "  --all  --help  --version\n";
 static const char notes[] =
-    "Without --listen the command only dials, as an observer that leaves no trace. LIBPRESENCE_<OPTION> of the\n"
-    "environment is read first.\n"
+    "Without --listen the command only dials, and is named cli-<random> unless --name is given: watch, list and\n"
+    "members are observers, which leave no trace and which nobody but their own members sees; track is a member\n"
+    "like any other, which everybody sees (--name with --listen only: of two with one name the older stops).\n"
+    "LIBPRESENCE_<OPTION> of the environment is read first (LIBPRESENCE_NAME: with --listen only).\n"
     "exit: 0 ok, 1 failed, 2 usage, 3 not reachable or not synced\n";
 
 static void print_help(void) {
@@ -101,20 +102,39 @@ static int take_option(cli_arguments *arguments, int option) {
         fputs("Try presence --help.\n", stderr);
         return CLI_USAGE;
     }
-    return set(arguments, presence_option_at((size_t)(option - OPTION_TABLE), NULL, NULL), optarg);
+    const char *name = presence_option_at((size_t)(option - OPTION_TABLE), NULL, NULL);
+    if (strcmp(name, "name") == 0) arguments->named = true;
+    return set(arguments, name, optarg);
 }
 
-static int set_defaults(cli_arguments *arguments) {
+static int set_random_name(cli_arguments *arguments) {
     unsigned char random[4];
     char name[32];
     if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random) memset(random, 0, sizeof random);
     snprintf(name, sizeof name, "cli-%02x%02x%02x%02x", random[0], random[1], random[2], random[3]);
-    int failed = set(arguments, "name", name);
+    return set(arguments, "name", name);
+}
+
+static int set_defaults(cli_arguments *arguments) {
+    int failed = set_random_name(arguments);
     if (!failed) failed = set(arguments, "listen", "");
     if (!failed && presence_config_load_env(arguments->config)) failed = fail(arguments);
     const char *listen = getenv("LIBPRESENCE_LISTEN");
     if (listen) arguments->listens = *listen != 0;
     return failed;
+}
+
+/* What is tracked must be seen by all, and observers are seen by their own members alone (protocol.md 3.9.8): track is
+ * a member. It may not take the name of another, by a typing error or from the environment of a server: that one would
+ * stop. */
+static int set_dial_only(cli_arguments *arguments) {
+    bool tracks = arguments->count > 0 && strcmp(arguments->words[0], "track") == 0;
+    if (tracks && arguments->named) {
+        fputs("presence: track takes --name only with --listen: a member of that name would stop\n", stderr);
+        return CLI_USAGE;
+    }
+    int failed = arguments->named ? CLI_OK : set_random_name(arguments);
+    return failed ? failed : set(arguments, "observer", tracks ? "0" : "1");
 }
 
 int cli_arguments_parse(cli_arguments *arguments, int argc, char **argv) {
@@ -128,7 +148,7 @@ int cli_arguments_parse(cli_arguments *arguments, int argc, char **argv) {
     }
     arguments->words = argv + optind;
     arguments->count = argc - optind;
-    if (!failed && !arguments->done && !arguments->listens) failed = set(arguments, "observer", "1");
+    if (!failed && !arguments->done && !arguments->listens) failed = set_dial_only(arguments);
     if (!failed && !arguments->done && arguments->count == 0) {
         fputs(usage, stderr);
         failed = CLI_USAGE;

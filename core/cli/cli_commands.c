@@ -26,9 +26,9 @@ static int list(cli_session *session, const cli_arguments *arguments) {
     presence_str json;
     int failed = presence_list_json(session->tracker, text(arguments->words[1]), &snapshot, &json);
     if (failed) return report(failed);
-    fwrite(json.data, 1, json.size, stdout);
-    putchar('\n');
-    cli_flush();
+    fwrite(json.data, 1, json.size, session->output.file);
+    putc('\n', session->output.file);
+    cli_output_flush(&session->output);
     presence_snapshot_free(snapshot);
     return CLI_OK;
 }
@@ -41,15 +41,16 @@ static int members(cli_session *session, const cli_arguments *arguments) {
     for (size_t i = 0; i < presence_snapshot_size(snapshot); i++) {
         presence_member member = {.size = sizeof member};
         if (presence_snapshot_member_at(snapshot, i, &member) != 0) continue;
-        if (!member.observer || arguments->all) cli_print_member(&member, NULL);
+        if (!member.observer || arguments->all) cli_print_member(session->output.file, &member, NULL);
     }
-    cli_flush();
+    cli_output_flush(&session->output);
     presence_snapshot_free(snapshot);
     return CLI_OK;
 }
 
 /* ---- watch ---- */
 typedef struct watching {
+    FILE *out;
     const char *topic;
     uint64_t seq; /* of the state that was printed */
 } watching;
@@ -62,11 +63,11 @@ static void on_watched(const presence_event *event, void *user) {
     if (presence_event_seq(event) <= watch->seq || presence_diff_json(event, &json) != 0) return;
     bool resync = kind == PRESENCE_EVENT_RESYNC;
     if (resync) watch->seq = presence_event_seq(event);
-    cli_print_event(watch->topic, resync ? "presence_state" : "presence_diff", json, resync);
+    cli_print_event(watch->out, watch->topic, resync ? "presence_state" : "presence_diff", json, resync);
 }
 
 static int watch(cli_session *session, const cli_arguments *arguments) {
-    watching state = {.topic = arguments->words[1]};
+    watching state = {.out = session->output.file, .topic = arguments->words[1]};
     presence_snapshot *snapshot;
     presence_str json, topic = text(arguments->words[1]);
     session->user = &state;
@@ -75,9 +76,9 @@ static int watch(cli_session *session, const cli_arguments *arguments) {
     if (!failed) failed = presence_list_json(session->tracker, topic, &snapshot, &json);
     if (failed) return report(failed);
     state.seq = presence_snapshot_seq(snapshot);
-    cli_print_event(state.topic, "presence_state", json, false);
+    cli_print_event(state.out, state.topic, "presence_state", json, false);
     presence_snapshot_free(snapshot);
-    return cli_flush() ? cli_session_run(session) : CLI_OK;
+    return cli_output_flush(&session->output) ? cli_session_run(session) : CLI_OK;
 }
 
 /* ---- track ---- */
@@ -91,25 +92,24 @@ static int track(cli_session *session, const cli_arguments *arguments) {
             presence_track(session->tracker, owner, text(arguments->words[1]), text(arguments->words[2]), meta, &ref);
     }
     if (failed) return report(failed);
-    printf("{\"ref\":\"%s\"}\n", ref.text);
-    return cli_flush() ? cli_session_run(session) : CLI_OK;
+    fprintf(session->output.file, "{\"ref\":\"%s\"}\n", ref.text);
+    return cli_output_flush(&session->output) ? cli_session_run(session) : CLI_OK;
 }
 
 /* ---- join ---- */
 static void on_member(const presence_event *event, void *user) {
     presence_member member = {.size = sizeof member};
-    (void)user;
     if (presence_event_kind(event) != PRESENCE_EVENT_MEMBER || presence_event_member(event, &member) != 0) return;
-    cli_print_member(&member, "member");
+    cli_print_member(((cli_session *)user)->output.file, &member, "member");
 }
 
 static int join(cli_session *session, const cli_arguments *arguments) {
     char address[80] = "";
     (void)arguments;
     presence_tracker_address(session->tracker, address, sizeof address);
-    printf("{\"event\":\"joined\",\"address\":\"%s\",\"synced\":\"%s\"}\n", address,
-           session->synced == 2 ? "alone" : "synced");
-    return cli_flush() ? cli_session_run(session) : CLI_OK;
+    fprintf(session->output.file, "{\"event\":\"joined\",\"address\":\"%s\",\"synced\":\"%s\"}\n", address,
+            session->synced == 2 ? "alone" : "synced");
+    return cli_output_flush(&session->output) ? cli_session_run(session) : CLI_OK;
 }
 
 /* ---- choosing ---- */
@@ -140,9 +140,10 @@ int cli_run(const cli_arguments *arguments) {
         return CLI_USAGE;
     }
     cli_session session = {.on_event = chosen->on_event, .wake_fd = -1, .signal_fd = -1};
+    session.user = &session;
     int code = cli_session_open(&session, arguments);
     if (code == CLI_OK) code = cli_session_sync(&session, arguments);
     if (code == CLI_OK && ready(&session)) code = chosen->run(&session, arguments);
     cli_session_close(&session);
-    return code;
+    return code == CLI_OK && session.output.failed ? CLI_FAILED : code;
 }

@@ -3,29 +3,29 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-void cli_print_json_text(presence_str text) {
-    putchar('"');
+static void print_text(FILE *out, presence_str text) {
+    putc('"', out);
     for (size_t i = 0; i < text.size; i++) {
         unsigned char c = (unsigned char)text.data[i];
         if (c == '"' || c == '\\') {
-            printf("\\%c", c);
+            fprintf(out, "\\%c", c);
         } else if (c < 0x20) {
-            printf("\\u%04x", c);
+            fprintf(out, "\\u%04x", c);
         } else {
-            putchar(c);
+            putc(c, out);
         }
     }
-    putchar('"');
+    putc('"', out);
 }
 
-void cli_print_event(const char *topic, const char *event, presence_str payload, bool resync) {
+void cli_print_event(FILE *out, const char *topic, const char *event, presence_str payload, bool resync) {
     presence_str name = {topic, 0};
     while (topic[name.size]) name.size++;
-    fputs("{\"topic\":", stdout);
-    cli_print_json_text(name);
-    printf(",\"event\":\"%s\",\"payload\":", event);
-    fwrite(payload.data, 1, payload.size, stdout);
-    fputs(resync ? ",\"resync\":true}\n" : "}\n", stdout);
+    fputs("{\"topic\":", out);
+    print_text(out, name);
+    fprintf(out, ",\"event\":\"%s\",\"payload\":", event);
+    fwrite(payload.data, 1, payload.size, out);
+    fputs(resync ? ",\"resync\":true}\n" : "}\n", out);
 }
 
 static const char *status_name(int status) {
@@ -40,22 +40,21 @@ static const char *status_name(int status) {
     }
 }
 
-void cli_print_member(const presence_member *member, const char *event) {
-    fputs("{", stdout);
-    if (event) printf("\"event\":\"%s\",", event);
-    fputs("\"name\":", stdout);
-    cli_print_json_text(member->name);
-    printf(",\"id\":\"%016" PRIx64 "\",\"address\":", member->id);
-    cli_print_json_text(member->address);
-    printf(",\"status\":\"%s\",\"synced\":%s,\"is_self\":%s,\"observer\":%s,\"rtt_ms\":%" PRId64
-           ",\"entries\":%" PRIu64,
-           status_name(member->status), member->synced ? "true" : "false", member->is_self ? "true" : "false",
-           member->observer ? "true" : "false", member->rtt_ms, member->entries);
+void cli_print_member(FILE *out, const presence_member *member, const char *event) {
+    fputs("{", out);
+    if (event) fprintf(out, "\"event\":\"%s\",", event);
+    fputs("\"name\":", out);
+    print_text(out, member->name);
+    fprintf(out, ",\"id\":\"%016" PRIx64 "\",\"address\":", member->id);
+    print_text(out, member->address);
+    fprintf(out,
+            ",\"status\":\"%s\",\"synced\":%s,\"is_self\":%s,\"observer\":%s,\"rtt_ms\":%" PRId64
+            ",\"entries\":%" PRIu64,
+            status_name(member->status), member->synced ? "true" : "false", member->is_self ? "true" : "false",
+            member->observer ? "true" : "false", member->rtt_ms, member->entries);
     if (member->reason.size) {
-        fputs(",\"reason\":", stdout);
-        cli_print_json_text(member->reason);
+        fputs(",\"reason\":", out);
+        print_text(out, member->reason);
     }
-    fputs("}\n", stdout);
+    fputs("}\n", out);
 }
-
-bool cli_flush(void) { return fflush(stdout) == 0 && !ferror(stdout); }

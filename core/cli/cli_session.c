@@ -1,8 +1,8 @@
 /* One tracker in a poll loop.
  *
  * Happy path: open -> sync -> turns: events are drained when the library wakes us -> an end -> stop, close.
- * Ends: SIGINT or SIGTERM (read from a descriptor, so nothing runs in a handler), the reader of stdout went away, the
- * tracker stopped by itself (a younger member took its name: failure).
+ * Ends: SIGINT or SIGTERM (read from a descriptor, so nothing runs in a handler), stdout cannot be written any more,
+ * the tracker stopped by itself (a younger member took its name: failure).
  */
 #include "cli.h"
 #include <errno.h>
@@ -48,7 +48,8 @@ static int open_descriptors(cli_session *session) {
     signal(SIGPIPE, SIG_IGN);
     session->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     session->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-    if (session->wake_fd >= 0 && session->signal_fd >= 0) return CLI_OK;
+    bool opened = session->wake_fd >= 0 && session->signal_fd >= 0;
+    if (opened && cli_output_open(&session->output, session->signal_fd) == CLI_OK) return CLI_OK;
     perror("presence");
     return CLI_FAILED;
 }
@@ -70,11 +71,12 @@ bool cli_session_turn(cli_session *session, int timeout_ms) {
     struct signalfd_siginfo info;
     uint64_t count;
     if (poll(fds, 3, timeout_ms) < 0 && errno != EINTR) return false;
-    if (read(session->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) session->interrupted = true;
+    if (read(session->signal_fd, &info, sizeof info) == (ssize_t)sizeof info)
+        session->interrupted = session->output.hurry = true;
     if (fds[2].revents & (POLLERR | POLLNVAL)) session->output_closed = true;
     if (read(session->wake_fd, &count, sizeof count) == (ssize_t)sizeof count) {
         presence_drain(session->tracker, 256, on_any_event, session, NULL);
-        if (!cli_flush()) session->output_closed = true;
+        if (!cli_output_flush(&session->output)) session->output_closed = true;
     }
     return !session->interrupted && !session->output_closed && !session->stopped;
 }
@@ -108,6 +110,7 @@ int cli_session_run(cli_session *session) {
 }
 
 void cli_session_close(cli_session *session) {
+    cli_output_close(&session->output);
     if (session->tracker) {
         presence_tracker_stop(session->tracker, 1000);
         presence_tracker_close(session->tracker);

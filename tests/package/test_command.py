@@ -1,5 +1,6 @@
 """The presence command: a member, an observer, every command, every exit code."""
 
+import fcntl
 import json
 import os
 import pathlib
@@ -100,11 +101,10 @@ def test_not_reachable():
 
 
 def test_a_track_is_watched_and_listed(member):
-    # --listen: a member of its own, not an observer, so that other observers see it too
     with Running("watch", "room", *at(member)) as watch:
         state = watch.line()
         assert state == {"topic": "room", "event": "presence_state", "payload": {}}
-        with Running("track", "room", "u1", '{"n": 1}', "--listen", "127.0.0.1:0", *at(member)) as track:
+        with Running("track", "room", "u1", '{"n": 1}', *at(member)) as track:
             ref = track.line()["ref"]
             diff = watch.until(lambda line: line["event"] == "presence_diff")
             assert diff["payload"] == {"joins": {"u1": {"metas": [{"n": 1, "phx_ref": ref}]}}, "leaves": {}}
@@ -129,12 +129,30 @@ def test_an_observer_is_no_member_and_leaves_no_trace(member):
     assert [m["name"] for m in listed] == ["server"]
 
 
-def test_what_an_observer_tracks_is_seen_by_members(member):
+def test_track_is_a_member_that_everybody_sees(member):
     with Running("track", "room", "u1", *at(member)) as track:
-        track.line()
-        member.until(lambda line: line["event"] == "member" and line["status"] == "up")
+        ref = track.line()["ref"]
+        up = member.until(lambda line: line["event"] == "member" and line["status"] == "up")
+        assert up["name"].startswith("cli-") and not up["observer"]
+        names = [json.loads(line)["name"] for line in run("members", *at(member)).stdout.splitlines()]
+        assert sorted(names) == sorted(["server", up["name"]])
+        done = run("list", "room", *at(member))  # an observer, linked with the server alone
+        assert json.loads(done.stdout) == {"u1": {"metas": [{"phx_ref": ref}]}}
         assert track.end() == 0
     member.until(lambda line: line["event"] == "member" and line["status"] == "left")
+
+
+def test_a_command_that_only_dials_takes_the_name_of_nobody(member):
+    done = run("track", "room", "u1", "--name", "server", *at(member))
+    assert done.returncode == 2 and "--listen" in done.stderr
+    env = {**os.environ, "LIBPRESENCE_NAME": "server"}  # a shell beside the server
+    assert run("list", "room", *at(member), env=env).stdout == "{}\n"
+    track = subprocess.Popen([COMMAND, "track", "room", "u1", *at(member)], env=env, stdout=subprocess.PIPE)
+    assert track.stdout.readline()
+    track.terminate()
+    assert track.wait(PATIENCE) == 0
+    track.stdout.close()
+    assert member.process.poll() is None
 
 
 @pytest.mark.parametrize("words", [["track", "", "k"], ["track", "room", "k", "[1]"], ["track", "room", "k", "{"], ["list", "x" * 256]])
@@ -150,6 +168,40 @@ def test_a_closed_pipe_ends_it_quietly(member):
         watch.process.stdout.close()
         assert watch.process.wait(PATIENCE) == 0
         assert watch.process.stderr.read() == b""
+
+
+@pytest.mark.parametrize("words", [["list", "room"], ["members"], ["watch", "room"], ["track", "room", "u1"], ["--version"], ["--help"]])
+def test_output_that_cannot_be_written_fails(member, words):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([COMMAND, *words, *at(member)], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 1, done
+    assert "No space left" in done.stderr
+    closed = ["sh", "-c", 'exec "$@" >&-', "sh", COMMAND, *words, *at(member)]
+    done = subprocess.run(closed, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 1, done
+    assert "Bad file descriptor" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_reader_that_stands_still_does_not_keep_it_from_ending(member, number):
+    """The state is larger than the pipe, whose reader takes the first byte and no more."""
+    meta = json.dumps({"pad": "x" * 3000})
+    tracks = [Running("track", "room", f"u{i}", meta, "--listen", "127.0.0.1:0", *at(member)) for i in range(3)]
+    try:
+        for track in tracks:
+            track.line()
+        read, write = os.pipe()
+        fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
+        watch = subprocess.Popen([COMMAND, "watch", "room", *at(member)], stdout=write)
+        os.close(write)
+        assert os.read(read, 1) == b"{"
+        watch.send_signal(number)
+        assert watch.wait(PATIENCE) == 0
+    finally:
+        os.close(read)  # which ends it in any case
+        for track in tracks:
+            with track:
+                track.end()
 
 
 def test_the_environment_is_read(member):
