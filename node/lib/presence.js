@@ -281,7 +281,10 @@ if (Symbol.asyncDispose) Presence.prototype[Symbol.asyncDispose] = async functio
 
 function flatItem (item, index) {
   try {
-    if (!Array.isArray(item) || item.length < 2 || item.length > 3) throw new InvalidArgument(`an item is [topic, key, meta], not ${Array.isArray(item) ? `${item.length} values` : describe(item)}`)
+    if (!Array.isArray(item) || item.length < 2 || item.length > 3) {
+      const given = Array.isArray(item) ? `${item.length} values` : describe(item)
+      throw new InvalidArgument(`an item is [topic, key, meta], not ${given}`)
+    }
     return [topicText(item[0]), keyText(item[1]), metaText(item[2])]
   } catch (error) {
     throw Object.assign(error, { index })
