@@ -186,12 +186,12 @@ def test_output_that_cannot_be_written_fails(member, words):
 def test_a_reader_that_stands_still_does_not_keep_it_from_ending(member, number):
     """The state is larger than the pipe, whose reader takes the first byte and no more."""
     meta = json.dumps({"pad": "x" * 3000})
+    read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
     tracks = [Running("track", "room", f"u{i}", meta, "--listen", "127.0.0.1:0", *at(member)) for i in range(3)]
     try:
         for track in tracks:
             track.line()
-        read, write = os.pipe()
-        fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
         watch = subprocess.Popen([COMMAND, "watch", "room", *at(member)], stdout=write)
         os.close(write)
         assert os.read(read, 1) == b"{"
