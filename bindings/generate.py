@@ -102,7 +102,7 @@ export class PresenceError extends Error {
   code: ErrorCode
   /** The code of the C library. */
   number: number
-  /** Of LIMIT: the option that sets the limit. */
+  /** The option that is refused, or, of LIMIT, sets the limit. */
   option?: string
   /** Of trackMany: the first item that is refused. */
   index?: number

@@ -7,6 +7,16 @@ const { describe } = require('./values.js')
 
 const HOOKS = ['fetch', 'handleDiff', 'handleMetas', 'handleMember', 'handleResync']
 
+function refused (name, why) {
+  return Object.assign(new InvalidOption(`option ${name} ${why}`), { option: name })
+}
+
+/** The library's text begins with the option it is about, if any. */
+function optionOf (message) {
+  const option = /^(?:LIBPRESENCE_\w+: )?(?:unknown )?option "?([^\s":]+)/.exec(message)?.[1]
+  return option === undefined ? {} : { option }
+}
+
 function tableName (name) {
   return name.replace(/[A-Z]/g, c => '_' + c.toLowerCase())
 }
@@ -14,24 +24,24 @@ function tableName (name) {
 function optionText (name, value) {
   if (Array.isArray(value) && value.every(part => typeof part === 'string')) return value.join(',')
   if (typeof value === 'string') {
-    if (!value.isWellFormed() || value.includes('\0')) throw new InvalidOption(`option ${name} is no UTF-8 text`)
+    if (!value.isWellFormed() || value.includes('\0')) throw refused(name, 'is no UTF-8 text')
     return value
   }
   if (typeof value === 'boolean') return value ? '1' : '0'
   if (typeof value === 'bigint') return String(value)
   if (typeof value === 'number' && Number.isSafeInteger(value)) return String(value)
-  throw new InvalidOption(`option ${name} cannot be ${describe(value)}`)
+  throw refused(name, `cannot be ${describe(value)}`)
 }
 
 function checkOwn (name, value) {
   if (HOOKS.includes(name)) {
-    if (typeof value !== 'function') throw new InvalidOption(`option ${name} must be a function, not ${describe(value)}`)
+    if (typeof value !== 'function') throw refused(name, `must be a function, not ${describe(value)}`)
   } else if (name === 'log') {
     if (typeof value !== 'function' && typeof value?.warn !== 'function') {
-      throw new InvalidOption(`option log must be a function or have a method warn, not ${describe(value)}`)
+      throw refused(name, `must be a function or have a method warn, not ${describe(value)}`)
     }
   } else if (name === 'env') {
-    if (typeof value !== 'boolean') throw new InvalidOption(`option env must be true or false, not ${describe(value)}`)
+    if (typeof value !== 'boolean') throw refused(name, `must be true or false, not ${describe(value)}`)
   } else {
     return false
   }
@@ -56,7 +66,7 @@ function readOptions (options = {}) {
       ours[name] = value
       continue
     }
-    if (given.has(tableName(name))) throw new InvalidOption(`option ${name} is given twice`)
+    if (given.has(tableName(name))) throw refused(name, 'is given twice')
     given.set(tableName(name), optionText(name, value))
   }
   const known = standards()
@@ -67,4 +77,4 @@ function readOptions (options = {}) {
   return { pairs: [...given].flat(), ours, number }
 }
 
-module.exports = { readOptions, HOOKS }
+module.exports = { readOptions, optionOf, HOOKS }

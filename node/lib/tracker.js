@@ -9,7 +9,7 @@
 const native = require('./native.js')
 const { failure, textOf } = require('./failure.js')
 const { WrongState, TrackerClosed, InvalidOption } = require('./errors.js').classes
-const { readOptions } = require('./options.js')
+const { readOptions, optionOf } = require('./options.js')
 
 const FAREWELL_MS = 250
 const TIMED_OUT = -12
@@ -35,7 +35,7 @@ class Tracker {
   constructor (options) {
     const { pairs, ours, number } = readOptions(options)
     const handle = native.configure(pairs, ours.env === true, ours.log !== undefined)
-    if (Array.isArray(handle)) throw failure(handle[0], handle[1])
+    if (Array.isArray(handle)) throw failure(handle[0], handle[1], optionOf(handle[1]))
     this.handle = handle
     this.ours = ours
     this.limits = {
@@ -58,7 +58,7 @@ class Tracker {
     const failed = native.open(this.handle, onWake)
     if (failed) {
       this.state = 'new'
-      throw failure(failed[0], failed[1])
+      throw failure(failed[0], failed[1], optionOf(failed[1]))
     }
     setLive(this, true)
     this.#keepAlive()

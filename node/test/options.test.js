@@ -19,6 +19,12 @@ test('options are checked by the constructor, in both spellings', () => {
   new Presence({ heartbeatMs: 100, suspect_ms: 500, join: ['127.0.0.1:7946', '127.0.0.1:7950-7952'], name: undefined })
 })
 
+test('the error names the option', () => {
+  const named = [[{ nope: 1 }, 'nope'], [{ heartbeatMs: 1 }, 'heartbeat_ms'], [{ heartbeatMs: {} }, 'heartbeatMs'], [{ listen: 'nowhere' }, 'listen'],
+    [{ secret: 'x' }, 'secret'], [{ fetch: 1 }, 'fetch'], [{ log: 1 }, 'log'], [{ env: 1 }, 'env']]
+  for (const [options, option] of named) assert.throws(() => new Presence(options), { option })
+})
+
 test('what is not built yet is refused by name', () => {
   for (const options of [{ secret: 'x' }, { tlsCert: 'x' }, { leaveGraceMs: 100 }, { natsUrl: 'x' }, { insecure: true }]) {
     assert.throws(() => new Presence(options), { code: 'UNSUPPORTED' })
