@@ -229,8 +229,7 @@ class Delivery {
   async settle () {
     const inside = insideOf(this.tracker)
     for (;;) {
-      if (this.tracker.state === 'new') throw this.tracker.closedError()
-      if (this.tracker.state !== 'open') return // nothing is called any more
+      if (this.tracker.state !== 'open') throw this.tracker.closedError()
       this.drain()
       const idle = this.#idle(inside)
       if (inside === 'fetch' || (idle && this.#queued() === 0)) return

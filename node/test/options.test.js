@@ -68,21 +68,19 @@ test('before start and after stop every call says so', async () => {
     address: () => users.address,
     subscribe: () => users.subscribe('room')
   }
-  const promises = { list: () => users.list('room'), getByKey: () => users.getByKey('room', 'u1'), synced: () => users.synced() }
+  const promises = { list: () => users.list('room'), getByKey: () => users.getByKey('room', 'u1'), synced: () => users.synced(), settle: () => users.settle() }
   const check = async code => {
     for (const [name, call] of Object.entries(calls)) assert.throws(call, { code }, name)
     for (const [name, call] of Object.entries(promises)) await assert.rejects(call(), { code }, name)
     assert.equal(users.isSynced, false)
   }
   await check('WRONG_STATE')
-  await assert.rejects(users.settle(), { code: 'WRONG_STATE' })
   assert.equal(await users.start(), users)
   await assert.rejects(users.start(), { code: 'WRONG_STATE' })
   assert.equal(users.stop(), users.stop(), 'one stop')
   await users.stop()
   await check('CLOSED')
   await assert.rejects(users.start(), { code: 'CLOSED' })
-  await users.settle() // nothing is queued any more
 })
 
 test('stop without start does nothing', async () => {
@@ -120,10 +118,10 @@ test('options that are none are refused, not ignored', async t => {
   await users.settle(null)
 })
 
-test('settle ends when the tracker stops', async () => {
+test('settle is rejected when the tracker stops', async () => {
   const users = await startAlone({ handleDiff: () => new Promise(() => {}) })
   users.track(users.owner(), 'room', 'u1')
-  const settling = users.settle()
+  const settling = assert.rejects(users.settle(), { code: 'CLOSED' })
   await users.stop()
   await settling
 })
