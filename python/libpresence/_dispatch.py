@@ -292,6 +292,8 @@ class Dispatcher:
             busy: set[asyncio.Task[None]] = set(self._flows.values()) if where != "fetch" else set()
             if where is None and self._callbacks.task is not None:
                 busy.add(self._callbacks.task)
+            if self._stop_task is not None:
+                raise TrackerClosed()
             if not busy:
                 return
             await asyncio.wait(busy)

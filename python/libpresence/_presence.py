@@ -142,7 +142,4 @@ class Presence(Calls):
 
     async def settle(self) -> None:
         """Returns when queued diffs, running fetches and callbacks are done."""
-        dispatcher = self._here()
-        if dispatcher.ended.is_set():
-            raise TrackerClosed()
-        await dispatcher.settle(inside.get())
+        await self._here().settle(inside.get())

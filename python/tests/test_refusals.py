@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import errno
 import gc
@@ -204,3 +205,21 @@ def test_settle_after_the_end(run: Any) -> None:
         tracker.settle()
 
 
+def test_settle_ends_with_the_tracker(run: Any) -> None:
+    async def main() -> None:
+        begun = asyncio.Event()
+
+        async def hang(_diff: Any) -> None:
+            begun.set()
+            await asyncio.Event().wait()
+
+        async with Presence(**LOCAL, handle_diff=hang) as users, users.owner() as owner:
+            owner.track("t", "k")
+            await begun.wait()
+            settling = asyncio.ensure_future(users.settle())
+            await asyncio.sleep(0)
+            await users.stop()
+            with pytest.raises(libpresence.TrackerClosed):
+                await settling
+
+    run(main())
