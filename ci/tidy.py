@@ -15,6 +15,7 @@ BANNED = {
     r"\b(strcpy|strcat|sprintf|vsprintf|gets|strtok|atoi)\s*\(": "unbounded or stateful libc call",
     r"\b_Thread_local\b|\b__thread\b": "thread-local state",
 }
+LAYERS = ["base", "store", "log", "wire", "engine", "net", "api"]  # downward only; sim stands beside net
 PURE = {"base", "store", "log", "wire", "engine"}
 PURE_BANNED = r"\b(malloc|calloc|realloc|free|time|clock_gettime|gettimeofday|rand|random|getenv|printf|socket|pthread_\w+)\s*\("
 LEFTOVER = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK"]) + r")\b")
@@ -57,6 +58,19 @@ def check_c(path, lines, say):
         say(path, 1, "the first line does not say which idea the file holds")
 
 
+def check_direction(path, lines, say):
+    """an include names a header of the own layer or of one below"""
+    layer = path.relative_to(ROOT).parts
+    if layer[:2] != ("core", "src"):
+        return
+    depth = LAYERS.index("net" if layer[2] == "sim" else layer[2])
+    above = {header.name for name in LAYERS[depth:] if name != layer[2] for header in (ROOT / "core/src" / name).glob("*.h")}
+    for number, line in enumerate(lines, 1):
+        found = re.match(r'#include "([^"]+)"', line)
+        if found and found.group(1) in above:
+            say(path, number, f"{layer[2]} includes {found.group(1)} of a layer above or beside it")
+
+
 def main():
     failures, checked = [], 0
 
@@ -83,6 +97,7 @@ def main():
                 say(path, number, f"line of {len(line)} columns")
         if path.suffix in {".c", ".h"}:
             check_c(path, lines, say)
+            check_direction(path, lines, say)
             names[path.name].append(relative)
     for name, places in names.items():
         if len(places) > 1:
