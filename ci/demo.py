@@ -174,6 +174,16 @@ class Demo:
         self.drop_one = drop_one
         self.killed = None  # (language, when, names still to go per server)
         self.checkpoints = 0
+        self.interrupted = False
+
+    def interrupt(self, task):
+        """a cancellation that meets a wait that just ended may be swallowed: the flag is looked at as well"""
+        self.interrupted = True
+        task.cancel()
+
+    def go_on(self):
+        if self.interrupted:
+            raise asyncio.CancelledError
 
     # ---- what the connections report ----
     def sent(self, connection):
@@ -220,6 +230,7 @@ class Demo:
     async def churn(self, seconds):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
+            self.go_on()
             connection = self.random.choice(self.connections)
             dice = self.random.random()
             if connection.joined is None or dice < 0.3:
@@ -250,6 +261,7 @@ class Demo:
         self.problems.append("\n".join(lines))
 
     async def checkpoint(self, label):
+        self.go_on()
         self.checkpoints += 1
         before = len(self.problems)
         for room in ROOMS:
@@ -305,6 +317,7 @@ class Demo:
     async def until(self, condition, seconds, what):
         end = time.monotonic() + seconds
         while not await condition():
+            self.go_on()
             if time.monotonic() > end:
                 raise RuntimeError(what)
             await asyncio.sleep(0.01)
@@ -376,8 +389,7 @@ async def main():
     demo = Demo(arguments.drop)
     task = asyncio.current_task()
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    interrupted = False
+        asyncio.get_running_loop().add_signal_handler(number, demo.interrupt, task)
     try:
         await demo.start()
         for language in LANGUAGES:
@@ -387,7 +399,7 @@ async def main():
             await demo.churn(5)
             await demo.show()
     except asyncio.CancelledError:
-        interrupted = True
+        pass  # Ctrl-C: the children are ended below
     except (RuntimeError, OSError, asyncio.TimeoutError) as error:
         demo.problems.append(f"{type(error).__name__}: {error}")
     finally:
@@ -396,7 +408,7 @@ async def main():
     for problem in demo.problems:
         print(problem, file=sys.stderr)
     print(f"\n{demo.checkpoints} checkpoints, {len(demo.problems)} problems")
-    return 1 if demo.problems else 130 if interrupted else 0
+    return 1 if demo.problems else 130 if demo.interrupted else 0
 
 
 if __name__ == "__main__":
