@@ -147,9 +147,47 @@ int glue_list(presence_tracker *tracker, const char *topic, size_t topic_size, g
     return text_finish(&t, 0, out);
 }
 
+/* Writes row `index` of a snapshot. */
+typedef int (*row_writer)(text *, const presence_snapshot *, size_t index);
+
+static int write_entry(text *t, const presence_snapshot *snapshot, size_t index) {
+    presence_entry entry = {.size = sizeof entry};
+    int rc = presence_snapshot_at(snapshot, index, &entry);
+    if (rc == 0) text_entry(t, &entry);
+    return rc;
+}
+
+static int write_topic(text *t, const presence_snapshot *snapshot, size_t index) {
+    presence_entry entry = {.size = sizeof entry};
+    int rc = presence_snapshot_at(snapshot, index, &entry);
+    if (rc == 0) text_string(t, entry.topic);
+    return rc;
+}
+
+static int write_member(text *t, const presence_snapshot *snapshot, size_t index) {
+    presence_member member = {.size = sizeof member};
+    int rc = presence_snapshot_member_at(snapshot, index, &member);
+    if (rc == 0) text_member(t, &member);
+    return rc;
+}
+
+/* A snapshot as an array, and its end. */
+static int take_rows(presence_snapshot *snapshot, row_writer write_row, glue_text *out) {
+    text t = {0};
+    int rc = 0;
+    out->count = presence_snapshot_size(snapshot);
+    text_put(&t, "[");
+    for (size_t i = 0; rc == 0 && i < out->count; i++) {
+        if (i) text_put(&t, ",");
+        rc = write_row(&t, snapshot, i);
+    }
+    text_put(&t, "]");
+    presence_snapshot_free(snapshot);
+    return text_finish(&t, rc, out);
+}
+
 int glue_entries(presence_tracker *tracker, const char *topic, size_t topic_size, const char *key, size_t key_size,
                  glue_text *out) {
-    text t = {0};
     presence_snapshot *snapshot = NULL;
     presence_str wanted = {topic, topic_size};
     *out = (glue_text){0};
@@ -157,55 +195,21 @@ int glue_entries(presence_tracker *tracker, const char *topic, size_t topic_size
                  : presence_list(tracker, wanted, &snapshot);
     if (rc != 0) return rc;
     out->seq = presence_snapshot_seq(snapshot);
-    out->count = presence_snapshot_size(snapshot);
-    text_put(&t, "[");
-    for (size_t i = 0; rc == 0 && i < out->count; i++) {
-        presence_entry entry = {.size = sizeof entry};
-        rc = presence_snapshot_at(snapshot, i, &entry);
-        if (i) text_put(&t, ",");
-        if (rc == 0) text_entry(&t, &entry);
-    }
-    text_put(&t, "]");
-    presence_snapshot_free(snapshot);
-    return text_finish(&t, rc, out);
+    return take_rows(snapshot, write_entry, out);
 }
 
 int glue_topics(presence_tracker *tracker, glue_text *out) {
-    text t = {0};
     presence_snapshot *snapshot = NULL;
     *out = (glue_text){0};
     int rc = presence_topics(tracker, &snapshot);
-    if (rc != 0) return rc;
-    out->count = presence_snapshot_size(snapshot);
-    text_put(&t, "[");
-    for (size_t i = 0; rc == 0 && i < out->count; i++) {
-        presence_entry entry = {.size = sizeof entry};
-        rc = presence_snapshot_at(snapshot, i, &entry);
-        if (i) text_put(&t, ",");
-        if (rc == 0) text_string(&t, entry.topic);
-    }
-    text_put(&t, "]");
-    presence_snapshot_free(snapshot);
-    return text_finish(&t, rc, out);
+    return rc != 0 ? rc : take_rows(snapshot, write_topic, out);
 }
 
 int glue_members(presence_tracker *tracker, glue_text *out) {
-    text t = {0};
     presence_snapshot *snapshot = NULL;
     *out = (glue_text){0};
     int rc = presence_members(tracker, &snapshot);
-    if (rc != 0) return rc;
-    out->count = presence_snapshot_size(snapshot);
-    text_put(&t, "[");
-    for (size_t i = 0; rc == 0 && i < out->count; i++) {
-        presence_member member = {.size = sizeof member};
-        rc = presence_snapshot_member_at(snapshot, i, &member);
-        if (i) text_put(&t, ",");
-        if (rc == 0) text_member(&t, &member);
-    }
-    text_put(&t, "]");
-    presence_snapshot_free(snapshot);
-    return text_finish(&t, rc, out);
+    return rc != 0 ? rc : take_rows(snapshot, write_member, out);
 }
 
 typedef struct {
