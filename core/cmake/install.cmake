@@ -1,4 +1,4 @@
-# cmake --install: the shared library, its header, the command, pkg-config and CMake package files.
+# cmake --install: the shared library, its header, the commands, pkg-config and CMake package files.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/presence)
@@ -6,7 +6,7 @@ set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/presence)
 install(TARGETS presence EXPORT presence-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(FILES ${CMAKE_CURRENT_SOURCE_DIR}/include/presence.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 if(TARGET presence_cli)
-    install(TARGETS presence_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+    install(TARGETS presence_cli presence_simulator RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
 
 # relative to the file itself, so that cmake --install --prefix and moving the folder keep it right

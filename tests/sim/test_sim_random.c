@@ -14,18 +14,19 @@ static uint64_t number(const char *name, uint64_t otherwise) {
 }
 
 static void one(uint64_t seed, FILE *trace, pr_sim_outcome *outcome) {
-    if (!pr_sim_history(seed, trace, outcome))
+    pr_sim_plan plan = {.seed = seed, .trace = trace};
+    if (!pr_sim_history(&plan, outcome))
         fail_msg("seed %llu (SIM_SEED=%llu replays it): %s", (unsigned long long)seed, (unsigned long long)seed,
                  outcome->failure);
 }
 
-#define TOTALS  (sizeof(pr_sim_totals) / sizeof(uint64_t))
-#define TEXT(i) (unsigned long long)totals[i]
-
-static void add(uint64_t *totals, const pr_sim_totals *more) {
-    uint64_t numbers[TOTALS];
-    memcpy(numbers, more, sizeof numbers);
-    for (size_t i = 0; i < TOTALS; i++) totals[i] += numbers[i];
+static void print_totals(const pr_sim_totals *t) {
+    print_message("segments %llu lives %llu gaps %llu stale %llu dropped %llu frames %llu downs %llu permdowns %llu ",
+                  (unsigned long long)t->segments, (unsigned long long)t->lives, (unsigned long long)t->gaps,
+                  (unsigned long long)t->stale, (unsigned long long)t->dropped, (unsigned long long)t->frames,
+                  (unsigned long long)t->downs, (unsigned long long)t->permdowns);
+    print_message("lefts %llu replaced %llu yields %llu errors %llu\n", (unsigned long long)t->lefts,
+                  (unsigned long long)t->replaced, (unsigned long long)t->yields, (unsigned long long)t->errors);
 }
 
 static void random_histories_converge(void **state) {
@@ -37,21 +38,18 @@ static void random_histories_converge(void **state) {
     }
     uint64_t first = number("SIM_FIRST", 1), most = number("SIM_MS", 25000), start = wall_ms(), runs = 0, events = 0;
     uint64_t compared = 0, slowest = 0;
-    uint64_t totals[TOTALS] = {0};
+    pr_sim_totals totals = {0};
     for (uint64_t seed = first; wall_ms() - start < most; seed++, runs++) {
         one(seed, NULL, &outcome);
         events += outcome.events;
         compared += outcome.compared;
-        add(totals, &outcome.totals);
+        pr_sim_totals_add(&totals, &outcome.totals);
         if (outcome.compared && outcome.converged_ms > slowest) slowest = outcome.converged_ms;
     }
     print_message("%llu histories, %llu events, %llu compared at the end, slowest %llu ms after the faults\n",
                   (unsigned long long)runs, (unsigned long long)events, (unsigned long long)compared,
                   (unsigned long long)slowest);
-    print_message(
-        "segments %llu lives %llu gaps %llu stale %llu dropped %llu frames %llu downs %llu permdowns %llu lefts %llu "
-        "replaced %llu yields %llu errors %llu\n",
-        TEXT(0), TEXT(1), TEXT(2), TEXT(3), TEXT(4), TEXT(5), TEXT(6), TEXT(7), TEXT(8), TEXT(9), TEXT(10), TEXT(11));
+    print_totals(&totals);
     assert_true(compared * 2 > runs);
 }
 

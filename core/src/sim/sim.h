@@ -34,6 +34,11 @@ pr_sim_network *pr_sim_net(pr_sim *);
 pr_engine_options *pr_sim_options(pr_sim *); /* of members started later; name, inst, inc, seed, addresses are set */
 void pr_sim_hostile(pr_sim *, bool);         /* protocol errors are expected */
 
+/* Told every action of every member before it is carried out. */
+typedef void (*pr_sim_listener)(void *user, pr_sim *, int host, const pr_action *);
+void pr_sim_listen(pr_sim *, pr_sim_listener, void *user);
+int pr_sim_peer(pr_sim *, int host, pr_link); /* the host at the other end of a link of this one; -1: none */
+
 /* ---- time ---- */
 bool pr_sim_run(pr_sim *, uint64_t ms); /* false: a check failed */
 /* Until condition holds, at most ms; true: it holds. */
@@ -113,17 +118,54 @@ uint64_t pr_sim_frame_bytes(const pr_sim *);
 uint64_t pr_sim_dials(const pr_sim *);
 
 /* ---- random histories ---- */
+/* Faults, as they are counted: by call, or once per history whose shape has them. */
+enum pr_sim_fault {
+    PR_SIM_FAULT_CUT,
+    PR_SIM_FAULT_BLOCK,
+    PR_SIM_FAULT_FORBID,
+    PR_SIM_FAULT_KILL,
+    PR_SIM_FAULT_VANISH,
+    PR_SIM_FAULT_LEAVE,
+    PR_SIM_FAULT_RESTART,
+    PR_SIM_FAULT_PAUSE,
+    PR_SIM_FAULT_SLEEP,
+    PR_SIM_FAULT_SLOW,
+    PR_SIM_FAULT_DEAF,
+    PR_SIM_FAULT_STARVE,
+    PR_SIM_FAULT_CORRUPT,
+    PR_SIM_FAULT_CLOCK,
+    PR_SIM_FAULT_TWIN,
+    PR_SIM_FAULT_NEVER,
+    PR_SIM_FAULTS
+};
+const char *pr_sim_fault_name(int fault);
+
 /* What happened in all members of a history: whether the interesting things do occur. */
 typedef struct pr_sim_totals {
     uint64_t segments, lives, gaps, stale, dropped, frames, downs, permdowns, lefts, replaced, yields, errors;
+    uint64_t faults[PR_SIM_FAULTS];
 } pr_sim_totals;
+void pr_sim_totals_add(pr_sim_totals *, const pr_sim_totals *more);
+
+/* A history is a pure function of seed, members and events: the prefix of a longer one is the same up to there. */
+typedef struct pr_sim_plan {
+    uint64_t seed;
+    int members; /* names, 2 to PR_SIM_HOSTS - 1; 0: drawn */
+    bool exact;  /* so many events, else drawn */
+    uint64_t events;
+    FILE *trace; /* NULL: none */
+} pr_sim_plan;
 typedef struct pr_sim_outcome {
-    uint64_t events, converged_ms, virtual_ms;
+    uint64_t events; /* local calls and faults that were made */
+    uint64_t steps;  /* of members and network */
+    uint64_t converged_ms, virtual_ms;
     pr_sim_totals totals;
     bool compared; /* false: members stay disconnected for ever, the final state was not compared */
     char failure[1024];
 } pr_sim_outcome;
-/* One history of this seed: faults, healing, convergence within a bound. false: outcome->failure says what broke. */
-bool pr_sim_history(uint64_t seed, FILE *trace, pr_sim_outcome *);
+/* One history: faults, healing, convergence within a bound. false: outcome->failure says what broke. */
+bool pr_sim_history(const pr_sim_plan *, pr_sim_outcome *);
+/* The plan of the shortest failing prefix found, given one that fails; *outcome is that of the result. */
+pr_sim_plan pr_sim_shorten(const pr_sim_plan *, pr_sim_outcome *);
 
 #endif

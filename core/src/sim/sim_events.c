@@ -246,7 +246,7 @@ bool sim_step(pr_sim *sim, uint64_t until) {
     if (best.kind == EVENT_NONE || best.at > until) return false;
     sim->steps_now = best.at > sim->now ? 0 : sim->steps_now + 1;
     sim->now = best.at;
-    sim->events++;
+    sim->steps++;
     if (sim->steps_now > 200000) { /* a deadline in the past that a tick does not move, or a storm */
         pr_sim_fail(sim, "time stands still: event kind %d again and again", best.kind);
         return false;

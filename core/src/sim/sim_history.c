@@ -11,6 +11,8 @@
 
 typedef struct history_run {
     pr_sim *sim;
+    const pr_sim_plan *plan;
+    uint64_t events;
     int names, hosts, twin; /* host `names` runs a second member of the name `twin`; -1: none */
     uint32_t seeds;
     uint32_t flags[PR_SIM_HOSTS];
@@ -86,11 +88,13 @@ static void draw_calm(history_run *run) {
 static void draw_shape(history_run *run) {
     pr_sim *sim = run->sim;
     run->names = (int)PICK(sim, 2, 3, 3, 4);
+    if (run->plan->members != 0) run->names = run->plan->members;
     run->hosts = run->names;
     run->twin = -1;
     if (pr_sim_random(sim, 5) == 0) {
         run->twin = (int)pr_sim_random(sim, (uint64_t)run->names);
         run->hosts++;
+        sim_count_fault(sim, PR_SIM_FAULT_TWIN);
     }
     run->load = pr_sim_random(sim, 8) == 0;
     run->corrupts = pr_sim_random(sim, 8) == 0;
@@ -103,6 +107,7 @@ static void draw_shape(history_run *run) {
         int a = 1, b = 2; /* host 0 may be the only seed */
         int how = (int)PICK(sim, PR_DIAL_TIMEOUT, PR_DIAL_UNREACHABLE);
         run->never[a][b] = run->never[b][a] = true;
+        sim_count_fault(sim, PR_SIM_FAULT_NEVER);
         pr_sim_forbid(sim, a, b, how);
         pr_sim_forbid(sim, b, a, how);
     }
@@ -210,10 +215,12 @@ static void corrupt(history_run *run) {
 
 static void wild(history_run *run) {
     pr_sim *sim = run->sim;
-    uint64_t steps = 40 + pr_sim_random(sim, 260);
+    uint64_t events = 40 + pr_sim_random(sim, 260);
+    if (run->plan->exact) events = run->plan->events;
     for (int host = 0; host < run->hosts; host++)
         if (host == 0 || pr_sim_random(sim, 6) != 0) start(run, host);
-    for (uint64_t step = 0; step < steps && pr_sim_failure(sim) == NULL; step++) {
+    while (run->events < events && pr_sim_failure(sim) == NULL) {
+        run->events++;
         if (pr_sim_random(sim, 100) < run->faults)
             fault(run);
         else
@@ -384,10 +391,10 @@ static void converge(history_run *run, pr_sim_outcome *outcome) {
     }
 }
 
-bool pr_sim_history(uint64_t seed, FILE *trace, pr_sim_outcome *outcome) {
-    history_run run = {.sim = pr_sim_new(seed)};
+bool pr_sim_history(const pr_sim_plan *plan, pr_sim_outcome *outcome) {
+    history_run run = {.sim = pr_sim_new(plan->seed), .plan = plan};
     memset(outcome, 0, sizeof *outcome);
-    pr_sim_trace(run.sim, trace);
+    pr_sim_trace(run.sim, plan->trace);
     draw_shape(&run);
     draw_options(&run);
     run.mixed = pr_sim_random(run.sim, 4) == 0;
@@ -401,7 +408,8 @@ bool pr_sim_history(uint64_t seed, FILE *trace, pr_sim_outcome *outcome) {
     for (int host = 0; host < run.hosts; host++)
         if (pr_sim_alive(run.sim, host)) sim_add_totals(run.sim, sim_running(run.sim, host));
     outcome->totals = run.sim->totals;
-    outcome->events = run.sim->events;
+    outcome->events = run.events;
+    outcome->steps = run.sim->steps;
     outcome->virtual_ms = pr_sim_now(run.sim);
     if (pr_sim_failure(run.sim) != NULL)
         snprintf(outcome->failure, sizeof outcome->failure, "%s", pr_sim_failure(run.sim));

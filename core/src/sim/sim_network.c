@@ -85,6 +85,14 @@ sim_end *sim_find_link(pr_sim *sim, const sim_process *process, pr_link link, si
     return NULL;
 }
 
+int pr_sim_peer(pr_sim *sim, int host, pr_link link) {
+    const sim_process *process = sim_running(sim, host);
+    sim_conn *conn;
+    int side;
+    if (process == NULL || sim_find_link(sim, process, link, &conn, &side) == NULL) return -1;
+    return conn->end[1 - side].process < 0 ? -1 : conn->end[1 - side].host;
+}
+
 void sim_send(pr_sim *sim, sim_process *process, pr_link link, const uint8_t *data, size_t size) {
     sim_conn *conn;
     int side;
@@ -219,6 +227,7 @@ static bool between(const sim_conn *conn, int a, int b, int *side_a) {
 
 void pr_sim_cut(pr_sim *sim, int a, int b, enum pr_sim_cut cut, uint64_t later_ms) {
     sim_say(sim, NULL, "cut %d-%d (%d)", a, b, (int)cut);
+    sim_count_fault(sim, PR_SIM_FAULT_CUT);
     for (size_t i = 0; i < sim->conns_size; i++) {
         sim_conn *conn = sim->conns[i];
         int side;
@@ -237,15 +246,32 @@ void pr_sim_cut(pr_sim *sim, int a, int b, enum pr_sim_cut cut, uint64_t later_m
 }
 
 void pr_sim_block(pr_sim *sim, int from, int to, bool blocked) {
-    if (sim->blocked[from][to] != blocked) sim_say(sim, NULL, "%s %d->%d", blocked ? "block" : "unblock", from, to);
+    if (sim->blocked[from][to] == blocked) return;
+    sim_say(sim, NULL, "%s %d->%d", blocked ? "block" : "unblock", from, to);
+    if (blocked) sim_count_fault(sim, PR_SIM_FAULT_BLOCK);
     sim->blocked[from][to] = blocked;
 }
 
-void pr_sim_forbid(pr_sim *sim, int from, int to, int dial_end) { sim->forbidden[from][to] = dial_end; }
+void pr_sim_forbid(pr_sim *sim, int from, int to, int dial_end) {
+    if (sim->forbidden[from][to] == dial_end) return;
+    sim_say(sim, NULL, "dials %d->%d %s (%d)", from, to, dial_end != 0 ? "forbidden" : "allowed", dial_end);
+    if (dial_end != 0) sim_count_fault(sim, PR_SIM_FAULT_FORBID);
+    sim->forbidden[from][to] = dial_end;
+}
 
-void pr_sim_slow_reader(pr_sim *sim, int host, uint32_t bytes_ms) { sim->hosts[host].read_rate = bytes_ms; }
+void pr_sim_slow_reader(pr_sim *sim, int host, uint32_t bytes_ms) {
+    if (sim->hosts[host].read_rate == bytes_ms) return;
+    sim_say(sim, NULL, "host %d reads %u bytes a ms at most (0: any)", host, bytes_ms);
+    if (bytes_ms != 0) sim_count_fault(sim, PR_SIM_FAULT_SLOW);
+    sim->hosts[host].read_rate = bytes_ms;
+}
 
-void pr_sim_stop_reading(pr_sim *sim, int host, bool deaf) { sim->hosts[host].deaf = deaf; }
+void pr_sim_stop_reading(pr_sim *sim, int host, bool deaf) {
+    if (sim->hosts[host].deaf == deaf) return;
+    sim_say(sim, NULL, "host %d %s", host, deaf ? "stops reading" : "reads again");
+    if (deaf) sim_count_fault(sim, PR_SIM_FAULT_DEAF);
+    sim->hosts[host].deaf = deaf;
+}
 
 bool pr_sim_corrupt(pr_sim *sim, int from, int to) {
     for (size_t i = 0; i < sim->conns_size; i++) {
@@ -256,6 +282,7 @@ bool pr_sim_corrupt(pr_sim *sim, int from, int to) {
         if (flight->size == 0) continue;
         flight->data[flight->head + pr_sim_random(sim, flight->size)] ^= (uint8_t)(1u << pr_sim_random(sim, 8));
         sim_say(sim, NULL, "corrupt %d->%d", from, to);
+        sim_count_fault(sim, PR_SIM_FAULT_CORRUPT);
         return true;
     }
     return false;

@@ -83,12 +83,14 @@ typedef struct sim_host {
 
 struct pr_sim {
     pr_alloc alloc;
-    uint64_t random, now, next_link, steps_now, events;
+    uint64_t random, now, next_link, steps_now, steps;
     pr_sim_network network;
     pr_engine_options options;
     bool hostile;
     bool calm; /* links and processes are prompt: nobody may accuse who lives, or yield */
     FILE *trace;
+    pr_sim_listener listener;
+    void *listener_user;
     pr_decoder *decoder;
     char failure[1024];
     sim_host hosts[PR_SIM_HOSTS];
@@ -114,6 +116,7 @@ void sim_end_process(pr_sim *, sim_process *, bool vanish);
 void sim_add_totals(pr_sim *, const sim_process *);
 void sim_say(pr_sim *, const sim_process *, const char *format, ...) __attribute__((format(printf, 3, 4)));
 uint64_t sim_latency(pr_sim *);
+static inline void sim_count_fault(pr_sim *sim, enum pr_sim_fault fault) { sim->totals.faults[fault]++; }
 
 /* ---- sim_network.c ---- */
 void sim_bytes_append(pr_sim *, sim_bytes *, const void *data, size_t size);

@@ -113,6 +113,11 @@ void sim_say(pr_sim *sim, const sim_process *process, const char *format, ...) {
     fputc('\n', sim->trace);
 }
 
+void pr_sim_listen(pr_sim *sim, pr_sim_listener listener, void *user) {
+    sim->listener = listener;
+    sim->listener_user = user;
+}
+
 pr_sim_network *pr_sim_net(pr_sim *sim) { return &sim->network; }
 
 pr_engine_options *pr_sim_options(pr_sim *sim) { return &sim->options; }
@@ -190,6 +195,7 @@ bool pr_sim_start(pr_sim *sim, int host, const char *name, uint32_t seeds, uint3
         sim_resize(sim, sim->processes, size * sizeof *sim->processes, (size + 1) * sizeof *sim->processes);
     sim->processes[size] = process;
     sim->processes_size = size + 1;
+    if (sim->hosts[host].process >= 0) sim_count_fault(sim, PR_SIM_FAULT_RESTART);
     sim->hosts[host].process = (int)size;
     sim->hosts[host].vanished = false;
     process->host = host;
@@ -207,7 +213,10 @@ bool pr_sim_start(pr_sim *sim, int host, const char *name, uint32_t seeds, uint3
     return sim->failure[0] == 0;
 }
 
-void pr_sim_shift_clock(pr_sim *sim, int host, int64_t ms) { sim->hosts[host].clock_shift = ms; }
+void pr_sim_shift_clock(pr_sim *sim, int host, int64_t ms) {
+    if (sim->hosts[host].clock_shift != ms) sim_count_fault(sim, PR_SIM_FAULT_CLOCK);
+    sim->hosts[host].clock_shift = ms;
+}
 
 void sim_add_totals(pr_sim *sim, const sim_process *process) {
     presence_statistics stats;
@@ -242,6 +251,7 @@ void sim_end_process(pr_sim *sim, sim_process *process, bool vanish) {
 void pr_sim_crash(pr_sim *sim, int host, enum pr_sim_death death) {
     sim_process *process = sim_running(sim, host);
     if (process == NULL) return;
+    sim_count_fault(sim, death == PR_SIM_VANISH ? PR_SIM_FAULT_VANISH : PR_SIM_FAULT_KILL);
     sim_say(sim, process, "%s", death == PR_SIM_VANISH ? "vanishes" : "is killed");
     sim_end_process(sim, process, death == PR_SIM_VANISH);
 }
@@ -249,6 +259,7 @@ void pr_sim_crash(pr_sim *sim, int host, enum pr_sim_death death) {
 void pr_sim_leave(pr_sim *sim, int host, bool flush) {
     sim_process *process = sim_running(sim, host);
     if (process == NULL || process->paused) return;
+    sim_count_fault(sim, PR_SIM_FAULT_LEAVE);
     sim_say(sim, process, "leaves%s", flush ? "" : " without a word");
     process->leaving = true;
     process->leave_by = sim->now + (flush ? 1000 : 0);
@@ -260,6 +271,7 @@ void pr_sim_leave(pr_sim *sim, int host, bool flush) {
 void pr_sim_pause(pr_sim *sim, int host) {
     sim_process *process = sim_running(sim, host);
     if (process == NULL || process->paused) return;
+    sim_count_fault(sim, PR_SIM_FAULT_PAUSE);
     sim_say(sim, process, "is stopped");
     process->paused = true;
     process->paused_at = sim->now;
@@ -269,6 +281,7 @@ void pr_sim_resume(pr_sim *sim, int host, bool slept) {
     sim_process *process = sim_running(sim, host);
     if (process == NULL || !process->paused) return;
     process->paused = false;
+    if (slept) sim_count_fault(sim, PR_SIM_FAULT_SLEEP);
     if (slept) process->mono_offset -= (int64_t)(sim->now - process->paused_at);
     sim_say(sim, process, "goes on after %llu ms%s", (unsigned long long)(sim->now - process->paused_at),
             slept ? " of sleep" : "");
@@ -311,6 +324,7 @@ void pr_sim_reset_peak(pr_sim *sim, int host) {
 void pr_sim_starve(pr_sim *sim, int host, uint32_t one_in) {
     sim_process *process = sim_running(sim, host);
     if (process == NULL) return;
+    if (one_in != 0) sim_count_fault(sim, PR_SIM_FAULT_STARVE);
     sim_say(sim, process, "starves (%u)", one_in);
     process->starve = one_in;
     process->starve_random = pr_random_next(&sim->random);
@@ -349,6 +363,7 @@ static void take_error(pr_sim *sim, sim_process *process, const pr_action *actio
 }
 
 static void take_action(pr_sim *sim, sim_process *process, pr_action *action) {
+    if (sim->listener != NULL) sim->listener(sim->listener_user, sim, process->host, action);
     switch (action->kind) {
     case PR_ACTION_SEND:
         sim_send(sim, process, action->as.send.link, action->as.send.bytes->data, action->as.send.bytes->size);
