@@ -15,7 +15,7 @@ BANNED = {
     r"\b(strcpy|strcat|sprintf|vsprintf|gets|strtok|atoi)\s*\(": "unbounded or stateful libc call",
     r"\b_Thread_local\b|\b__thread\b": "thread-local state",
 }
-LAYERS = ["base", "store", "log", "wire", "engine", "net", "api"]  # downward only; sim stands beside net
+LAYERS = ["base", "store", "log", "wire", "engine", "transport", "net", "api"]  # downward only; sim stands beside net
 PURE = {"base", "store", "log", "wire", "engine"}
 PURE_BANNED = r"\b(malloc|calloc|realloc|free|time|clock_gettime|gettimeofday|rand|random|getenv|printf|socket|pthread_\w+)\s*\("
 LEFTOVER = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK"]) + r")\b")

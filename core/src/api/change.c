@@ -14,7 +14,7 @@ int presence_owner_open(presence_tracker *tracker, presence_owner *out) {
     *out = 0;
     int failed = pr_tracker_enter_write(tracker);
     if (failed) return failed;
-    failed = pr_engine_owner_open(tracker->engine, 0, pr_clock_now(), out);
+    failed = pr_engine_owner_open(tracker->engine, 0, pr_transport_now(tracker->net), out);
     pr_tracker_leave_write(tracker);
     return failed;
 }
@@ -25,7 +25,7 @@ int presence_owner_open_lease(presence_tracker *tracker, int lease_ms, presence_
     if (lease_ms < 1 || lease_ms > LEASE_MAX_MS) return PRESENCE_EINVAL;
     int failed = pr_tracker_enter_write(tracker);
     if (failed) return failed;
-    failed = pr_engine_owner_open(tracker->engine, (uint32_t)lease_ms, pr_clock_now(), out);
+    failed = pr_engine_owner_open(tracker->engine, (uint32_t)lease_ms, pr_transport_now(tracker->net), out);
     pr_tracker_leave_write(tracker);
     return failed;
 }
@@ -33,7 +33,7 @@ int presence_owner_open_lease(presence_tracker *tracker, int lease_ms, presence_
 int presence_owner_touch(presence_tracker *tracker, presence_owner owner) {
     int failed = pr_tracker_enter_write(tracker);
     if (failed) return failed;
-    failed = pr_engine_owner_touch(tracker->engine, owner, pr_clock_now());
+    failed = pr_engine_owner_touch(tracker->engine, owner, pr_transport_now(tracker->net));
     pr_tracker_leave_write(tracker);
     return failed;
 }
@@ -41,7 +41,7 @@ int presence_owner_touch(presence_tracker *tracker, presence_owner owner) {
 int presence_owner_close(presence_tracker *tracker, presence_owner owner) {
     int failed = pr_tracker_enter_write(tracker);
     if (failed) return failed;
-    failed = pr_engine_owner_close(tracker->engine, owner, pr_clock_now());
+    failed = pr_engine_owner_close(tracker->engine, owner, pr_transport_now(tracker->net));
     pr_tracker_leave_write(tracker);
     return failed;
 }
@@ -51,7 +51,8 @@ static int track(presence_tracker *tracker, presence_owner owner, const presence
     const char *why = NULL;
     int failed = pr_tracker_enter_write(tracker);
     if (failed) return failed;
-    failed = pr_engine_track_many(tracker->engine, owner, items, count, pr_clock_now(), refs, failed_index, &why);
+    failed = pr_engine_track_many(tracker->engine, owner, items, count, pr_transport_now(tracker->net), refs,
+                                  failed_index, &why);
     pr_tracker_leave_write(tracker);
     return failed;
 }
@@ -84,8 +85,8 @@ static int update(presence_tracker *tracker, presence_owner owner, presence_str 
     if (bad(topic) || bad(key) || bad(meta)) return PRESENCE_EINVAL;
     int failed = pr_tracker_enter_write(tracker);
     if (failed) return failed;
-    failed =
-        pr_engine_update(tracker->engine, owner, topic, key, expected, meta_or_empty(meta), pr_clock_now(), out, &why);
+    failed = pr_engine_update(tracker->engine, owner, topic, key, expected, meta_or_empty(meta),
+                              pr_transport_now(tracker->net), out, &why);
     pr_tracker_leave_write(tracker);
     return failed;
 }
@@ -108,7 +109,7 @@ int presence_untrack(presence_tracker *tracker, presence_owner owner, presence_s
     if (bad(topic) || bad(key)) return PRESENCE_EINVAL;
     int failed = pr_tracker_enter_write(tracker);
     if (failed) return failed;
-    failed = pr_engine_untrack(tracker->engine, owner, topic, key, pr_clock_now(), &count);
+    failed = pr_engine_untrack(tracker->engine, owner, topic, key, pr_transport_now(tracker->net), &count);
     pr_tracker_leave_write(tracker);
     if (removed) *removed = count;
     return failed;
@@ -119,7 +120,7 @@ int presence_untrack_owner(presence_tracker *tracker, presence_owner owner, size
     if (removed) *removed = 0;
     int failed = pr_tracker_enter_write(tracker);
     if (failed) return failed;
-    failed = pr_engine_untrack_owner(tracker->engine, owner, pr_clock_now(), &count);
+    failed = pr_engine_untrack_owner(tracker->engine, owner, pr_transport_now(tracker->net), &count);
     pr_tracker_leave_write(tracker);
     if (removed) *removed = count;
     return failed;

@@ -54,7 +54,7 @@ static bool wanted(const presence_tracker *tracker, const pr_queued *event) {
  * diff can come between. 1: *out is set, 0: none left, ENOMEM: nothing was taken. */
 static int take(presence_tracker *tracker, bool locked, pr_queued **out, pr_rows **rows) {
     int result = 0;
-    uint64_t now_ms = pr_clock_now().mono_ms;
+    uint64_t now_ms = pr_transport_now(tracker->net).mono_ms;
     pthread_mutex_lock(&tracker->events);
     while (result == 0 && tracker->queue.first) {
         if (tracker->queue.first->kind == PRESENCE_EVENT_RESYNC && !locked) {

@@ -30,13 +30,13 @@ static void ask_to_stop(presence_tracker *tracker, int timeout_ms) {
     pthread_rwlock_wrlock(&tracker->lock);
     if (tracker->end == 0) {
         tracker->end = PRESENCE_ECLOSED;
-        pr_engine_leave(tracker->engine, pr_clock_now());
+        pr_engine_leave(tracker->engine, pr_transport_now(tracker->net));
         pr_settle(tracker);
-        pr_net_stop(tracker->net, timeout_ms < 0 ? UINT32_MAX : (uint32_t)timeout_ms);
+        pr_transport_stop(tracker->net, timeout_ms < 0 ? UINT32_MAX : (uint32_t)timeout_ms);
     }
     pthread_rwlock_unlock(&tracker->lock);
     pthread_cond_broadcast(&tracker->changed); /* those who wait for synced give up */
-    pr_net_wake(tracker->net);
+    pr_transport_wake(tracker->net);
 }
 
 static int wait_for_loop(presence_tracker *tracker, const struct timespec *deadline) {
@@ -51,7 +51,7 @@ static int wait_for_loop(presence_tracker *tracker, const struct timespec *deadl
     pthread_mutex_unlock(&tracker->events);
     if (!ended) return PRESENCE_ETIMEDOUT;
     if (!mine) return 0;
-    pr_net_join(tracker->net);
+    pr_transport_join(tracker->net);
     pthread_mutex_lock(&tracker->events);
     tracker->joined = true;
     pthread_mutex_unlock(&tracker->events);
@@ -74,7 +74,7 @@ static int wait_for_dispatch(presence_tracker *tracker, const struct timespec *d
 int presence_tracker_stop(presence_tracker *tracker, int timeout_ms) {
     int failed = pr_tracker_check(tracker);
     if (failed) return failed;
-    if (pr_net_is_thread(tracker->net) || pr_deliver_in_callback(tracker)) return PRESENCE_ETHREAD;
+    if (pr_transport_is_thread(tracker->net) || pr_deliver_in_callback(tracker)) return PRESENCE_ETHREAD;
     struct timespec deadline = deadline_after((timeout_ms < 0 ? 0 : (int64_t)timeout_ms) + JOIN_SLACK_MS);
     ask_to_stop(tracker, timeout_ms);
     failed = wait_for_loop(tracker, &deadline);
@@ -83,7 +83,7 @@ int presence_tracker_stop(presence_tracker *tracker, int timeout_ms) {
 
 /* No thread of ours exists here. What a thread of the parent was changing at the fork cannot be walked. */
 static void close_in_child(presence_tracker *tracker) {
-    pr_net_forget(tracker->net);
+    pr_transport_forget(tracker->net);
     tracker->net = NULL;
     if (pthread_rwlock_trywrlock(&tracker->lock) != 0) return;
     pthread_rwlock_unlock(&tracker->lock);
@@ -107,7 +107,7 @@ void presence_tracker_close(presence_tracker *tracker) {
         close_in_child(tracker);
         return;
     }
-    if (pr_net_is_thread(tracker->net) || pr_deliver_in_callback(tracker)) {
+    if (pr_transport_is_thread(tracker->net) || pr_deliver_in_callback(tracker)) {
         pr_log_line(&tracker->lines, PRESENCE_LOG_ERROR, "close.refused reason=\"inside a callback\"");
         return;
     }
@@ -143,7 +143,7 @@ static int tracker_end(presence_tracker *tracker) {
 int presence_wait_synced(presence_tracker *tracker, int timeout_ms) {
     int failed = pr_tracker_check(tracker), waited = 0;
     if (failed) return failed;
-    if (pr_net_is_thread(tracker->net)) return PRESENCE_ETHREAD;
+    if (pr_transport_is_thread(tracker->net)) return PRESENCE_ETHREAD;
     struct timespec deadline = deadline_after(timeout_ms);
     for (;;) {
         int end = tracker_end(tracker); /* before the mutex: lock order */

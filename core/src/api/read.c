@@ -125,13 +125,13 @@ int presence_members(presence_tracker *tracker, presence_snapshot **out) {
 
 int presence_stats(presence_tracker *tracker, presence_statistics *out) {
     presence_statistics all;
-    pr_net_counts net;
+    pr_transport_counts net;
     if (!out || out->size < sizeof out->size) return PRESENCE_EINVAL;
     memset(&all, 0, sizeof all);
     int failed = pr_tracker_enter_read(tracker);
     if (failed) return failed;
     pr_engine_stats(tracker->engine, &all);
-    pr_net_count(tracker->net, &net);
+    pr_transport_count(tracker->net, &net);
     pthread_mutex_lock(&tracker->events);
     all.queue_bytes = tracker->queue.bytes;
     all.queue_events = tracker->queue.size;

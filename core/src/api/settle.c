@@ -62,14 +62,14 @@ static void on_yield(presence_tracker *tracker, const char *address) {
     if (tracker->end != PRESENCE_ENAME) return;
     snprintf(tracker->ended_text, sizeof tracker->ended_text, "a live member at %s has the same name",
              *address ? address : "an unknown address");
-    pr_net_stop(tracker->net, 200);
+    pr_transport_stop(tracker->net, 200);
     tracker->want_wake = true;
 }
 
 #define OVERFLOW_MS 1000 /* between two lines about it: a slow consumer overflows hundreds of times a second */
 
 static void log_overflow(presence_tracker *tracker) {
-    uint64_t now_ms = pr_clock_now().mono_ms, all = tracker->queue.overflows;
+    uint64_t now_ms = pr_transport_now(tracker->net).mono_ms, all = tracker->queue.overflows;
     if (tracker->overflows_told > 0 && now_ms < tracker->overflow_ms + OVERFLOW_MS) return;
     pr_log_line(&tracker->lines, PRESENCE_LOG_WARNING, "queue.overflow topics=%llu limit=%zu",
                 (unsigned long long)(all - tracker->overflows_told), tracker->queue.limit);
@@ -102,11 +102,11 @@ static void settle_event(presence_tracker *tracker) {
 }
 
 void pr_settle(presence_tracker *tracker) {
-    while (pr_net_reserve(tracker->net) == 0 && pr_queue_reserve(&tracker->queue) == 0 &&
+    while (pr_transport_reserve(tracker->net) == 0 && pr_queue_reserve(&tracker->queue) == 0 &&
            pr_engine_next_action(tracker->engine, &tracker->action)) {
         int kind = tracker->action.kind;
         if (kind == PR_ACTION_SEND || kind == PR_ACTION_DIAL || kind == PR_ACTION_CLOSE) {
-            pr_net_post(tracker->net, &tracker->action);
+            pr_transport_post(tracker->net, &tracker->action);
         } else {
             settle_event(tracker);
         }
@@ -129,7 +129,7 @@ static void hook_unlock(void *owner) {
 static void hook_turn(void *owner) {
     presence_tracker *tracker = owner;
     pr_deliver_wake(tracker);
-    pr_log_lines_flush(&tracker->lines, pr_clock_now().mono_ms);
+    pr_log_lines_flush(&tracker->lines, pr_transport_now(tracker->net).mono_ms);
 }
 
 #define PROGRESS_MS 100 /* a consumer that took nothing for so long is not waited for */
@@ -170,8 +170,8 @@ static void hook_ended(void *owner) {
     pthread_cond_broadcast(&tracker->changed);
 }
 
-pr_net_hooks pr_settle_hooks(presence_tracker *tracker) {
-    pr_net_hooks hooks = {tracker,   hook_lock,      hook_settle, hook_unlock,
-                          hook_turn, hook_congested, hook_ended,  hook_log};
+pr_transport_hooks pr_settle_hooks(presence_tracker *tracker) {
+    pr_transport_hooks hooks = {tracker,   hook_lock,      hook_settle, hook_unlock,
+                                hook_turn, hook_congested, hook_ended,  hook_log};
     return hooks;
 }

@@ -1,10 +1,9 @@
 /* Opening a tracker, and the door every call goes through. */
 #define _GNU_SOURCE 1 /* writer preference of the lock */
 #include "tracker.h"
-#include <errno.h>
+#include "net.h"
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,11 +24,11 @@ int pr_tracker_enter_write(presence_tracker *tracker) {
 
 void pr_tracker_leave_write(presence_tracker *tracker) {
     pr_settle(tracker);
-    bool wake = pr_net_needs_wake(tracker->net, tracker->want_wake), signal = tracker->want_signal;
+    bool wake = pr_transport_needs_wake(tracker->net, tracker->want_wake), signal = tracker->want_signal;
     tracker->want_wake = tracker->want_signal = false;
     pthread_rwlock_unlock(&tracker->lock);
     if (signal) pthread_cond_broadcast(&tracker->changed);
-    if (wake) pr_net_wake(tracker->net);
+    if (wake) pr_transport_wake(tracker->net);
 }
 
 int pr_tracker_enter_read(presence_tracker *tracker) {
@@ -44,22 +43,11 @@ int pr_tracker_enter_read(presence_tracker *tracker) {
 void pr_tracker_leave_read(presence_tracker *tracker) { pthread_rwlock_unlock(&tracker->lock); }
 
 /* ---- what open draws and derives ---- */
-static bool draw(void *out, size_t size) {
-    uint8_t *at = out;
-    while (size > 0) {
-        ssize_t got = getrandom(at, size, 0);
-        if (got < 0 && errno == EINTR) continue;
-        if (got <= 0) return false;
-        at += got, size -= (size_t)got;
-    }
-    return true;
-}
-
-static bool default_name(char *out, size_t room) {
+static bool default_name(presence_tracker *tracker, char *out, size_t room) {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz234567";
     char host[256] = "", tail[7];
     uint8_t random[6];
-    if (!draw(random, sizeof random)) return false;
+    if (!pr_transport_draw(tracker->net, random, sizeof random)) return false;
     for (size_t i = 0; i < sizeof random; i++) tail[i] = letters[random[i] & 31];
     tail[6] = 0;
     if (gethostname(host, sizeof host - 1) != 0 || !*host || !pr_utf8_valid(pr_cstr(host))) snprintf(host, 5, "host");
@@ -68,12 +56,6 @@ static bool default_name(char *out, size_t room) {
     }
     snprintf(out, room, "%.40s-%ld-%s", host, (long)getpid(), tail);
     return true;
-}
-
-static uint64_t wall_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
 }
 
 /* ---- addresses ---- */
@@ -167,33 +149,34 @@ static int make_engine(presence_tracker *tracker, presence_config *config, bool 
     seed_list seeds = {0};
     const char *name = pr_config_text(config, PR_OPTION_name);
     set_options(config, &options);
-    bool drawn = draw(&options.inst, sizeof options.inst) && draw(&options.seed, sizeof options.seed);
+    bool drawn = pr_transport_draw(tracker->net, &options.inst, sizeof options.inst) &&
+                 pr_transport_draw(tracker->net, &options.seed, sizeof options.seed);
     if (!*name) {
-        drawn = drawn && default_name(tracker->name, sizeof tracker->name);
+        drawn = drawn && default_name(tracker, tracker->name, sizeof tracker->name);
     } else {
         snprintf(tracker->name, sizeof tracker->name, "%s", name);
     }
     if (!drawn) return pr_config_fail(config, PRESENCE_EINTERNAL, "the system gave no random numbers");
     if (options.inst == 0) options.inst = 1;
-    options.inc = wall_ms();
+    options.inc = pr_transport_wall_ms(tracker->net);
     options.name = pr_cstr(tracker->name);
     int failed = memory ? 0 : make_seeds(tracker, pr_config_text(config, PR_OPTION_join), &seeds);
     if (!failed && !memory) set_addresses(tracker, config, &options, texts);
     options.seeds = seeds.items;
     options.seeds_size = seeds.size;
-    if (!failed) failed = pr_engine_new(tracker->alloc, &options, pr_clock_now(), &tracker->engine);
+    if (!failed) failed = pr_engine_new(tracker->alloc, &options, pr_transport_now(tracker->net), &tracker->engine);
     free_seeds(tracker, &seeds);
     return failed ? pr_config_fail(config, failed, "the tracker could not be made: %s", presence_strerror(failed)) : 0;
 }
 
 static int make_net(presence_tracker *tracker, presence_config *config, bool memory) {
     const char *listen = memory ? "" : pr_config_text(config, PR_OPTION_listen), *why = NULL;
-    pr_net_hooks hooks = pr_settle_hooks(tracker);
+    pr_transport_hooks hooks = pr_settle_hooks(tracker);
     int failed = pr_net_new(tracker->alloc, &hooks, listen, &tracker->net, &why);
     if (failed) {
         return pr_config_fail(config, failed, "listen on \"%s\": %s", listen, why ? why : presence_strerror(failed));
     }
-    pr_net_address(tracker->net, tracker->address, sizeof tracker->address);
+    pr_transport_address(tracker->net, tracker->address, sizeof tracker->address);
     return 0;
 }
 
@@ -216,7 +199,7 @@ static int make_locks(presence_tracker *tracker) {
 
 void pr_tracker_free(presence_tracker *tracker) {
     pr_memory *memory = tracker->memory;
-    pr_net_free(tracker->net);
+    pr_transport_free(tracker->net);
     if (tracker->engine) pr_engine_free(tracker->engine);
     pr_queue_free(&tracker->queue);
     pr_topic_set_free(&tracker->subscribed);
@@ -266,7 +249,7 @@ int presence_tracker_open(presence_config *config, presence_tracker **out) {
     if (!failed) {
         pr_log_line(&tracker->lines, PRESENCE_LOG_INFO, "tracker.opened address=%s",
                     *tracker->address ? tracker->address : "none");
-        failed = pr_net_start(tracker->net, tracker->engine);
+        failed = pr_transport_start(tracker->net, tracker->engine);
         if (failed) pr_config_fail(config, failed, "the loop thread could not be started");
     }
     if (failed) {

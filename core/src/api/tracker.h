@@ -12,8 +12,8 @@
 #include "config.h"
 #include "log_lines.h"
 #include "memory.h"
-#include "net.h"
 #include "queue.h"
+#include "transport.h"
 #include <pthread.h>
 
 struct presence_tracker {
@@ -22,7 +22,7 @@ struct presence_tracker {
     pr_fork_mark mark;
     pthread_rwlock_t lock;
     pr_engine *engine;
-    pr_net *net;
+    pr_transport *net;
     int end;          /* what calls give: 0 while it runs, ECLOSED, ENAME */
     bool want_wake;   /* the loop has a wake or a line to deliver */
     bool want_signal; /* somebody waits for `changed` */
@@ -65,7 +65,7 @@ void pr_tracker_free(presence_tracker *); /* nothing runs any more */
 
 /* ---- settle.c: from actions to the network and to events ---- */
 void pr_settle(presence_tracker *); /* lock held exclusively */
-pr_net_hooks pr_settle_hooks(presence_tracker *);
+pr_transport_hooks pr_settle_hooks(presence_tracker *);
 
 /* ---- deliver.c ---- */
 bool pr_deliver_in_callback(presence_tracker *); /* does this thread run one of the tracker's event callbacks? */

@@ -27,16 +27,16 @@ static void act(pr_net *net, pr_action *action) {
 }
 
 void pr_net_run_batch(pr_net *net) {
-    while (net->batch_at < net->batch_size && net->unmade_size < PR_UNMADE_MAX) {
-        act(net, &net->batch[net->batch_at++]);
+    while (net->batch_at < net->batch.size && net->unmade_size < PR_UNMADE_MAX) {
+        act(net, &net->batch.actions[net->batch_at++]);
     }
 }
 
 void pr_net_release_orphans(pr_net *net) {
     for (size_t i = 0; i < net->batch_at && net->orphans > 0; i++) {
-        if (net->batch[i].kind != ORPHAN) continue;
-        pr_bytes_release(net->batch[i].as.send.bytes);
-        net->batch[i].kind = PR_ACTION_NONE;
+        if (net->batch.actions[i].kind != ORPHAN) continue;
+        pr_bytes_release(net->batch.actions[i].as.send.bytes);
+        net->batch.actions[i].kind = PR_ACTION_NONE;
         net->orphans--;
     }
 }

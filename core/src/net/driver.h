@@ -4,6 +4,7 @@
 
 #include "address.h"
 #include "net.h"
+#include "outbox.h"
 #include <netdb.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -80,9 +81,10 @@ typedef struct pr_resolver {
     struct addrinfo *list; /* written by the thread, read after joining it */
 } pr_resolver;
 
-struct pr_net {
+typedef struct pr_net {
+    pr_transport base;
     const pr_alloc *alloc;
-    pr_net_hooks hooks;
+    pr_transport_hooks hooks;
     pr_engine *engine;
     pthread_t thread;
     bool started, joined, loop_ready;
@@ -99,14 +101,13 @@ struct pr_net {
     uv_timer_t accept_timer;
     char address[PR_ADDRESS_MAX + 1];
     /* under the tracker's lock */
-    pr_action *outbox;
-    size_t outbox_size, outbox_room;
+    pr_outbox outbox;
     uint64_t armed; /* deadline the loop knows of */
     bool woken, stop_wanted;
     uint32_t stop_flush_ms;
     /* loop thread alone */
-    pr_action *batch;
-    size_t batch_at, batch_size, batch_room, orphans;
+    pr_outbox batch;
+    size_t batch_at, orphans;
     uint64_t unmade[PR_UNMADE_MAX]; /* dials that failed for want of memory */
     size_t unmade_size;
     uint64_t deadline, look_at;
@@ -120,7 +121,7 @@ struct pr_net {
     _Atomic int descriptors[PR_DESCRIPTORS_MAX]; /* of open links by slot, + 1; for a forked child */
     char read_room[PR_READ_ROOM];
     _Atomic uint64_t links, bytes_in, bytes_out, dials, dial_failures;
-};
+} pr_net;
 
 /* loop.c */
 void pr_net_begin(pr_net *);          /* locks */

@@ -27,13 +27,13 @@ void pr_net_begin(pr_net *net) {
 
 /* Moves the outbox behind what is left of the batch. */
 static void take_outbox(pr_net *net) {
-    if (net->batch_at == net->batch_size) {
-        pr_action *spare = net->batch;
-        size_t spare_room = net->batch_room;
-        net->batch = net->outbox, net->batch_room = net->outbox_room, net->batch_size = net->outbox_size;
-        net->outbox = spare, net->outbox_room = spare_room, net->outbox_size = 0;
+    if (net->batch_at == net->batch.size) {
+        pr_outbox spare = net->batch;
+        net->batch = net->outbox;
+        net->outbox = spare;
+        net->outbox.size = 0;
         net->batch_at = 0;
-    } else if (net->outbox_size > 0) {
+    } else if (net->outbox.size > 0) {
         net->pull = true; /* the rest first, in order; then these */
     }
 }
@@ -43,12 +43,12 @@ void pr_net_end(pr_net *net) {
     take_outbox(net);
     net->armed = net->deadline = pr_engine_deadline(net->engine);
     net->woken = false;
-    bool stop = net->stop_wanted && net->outbox_size == 0; /* the last words are in this batch */
+    bool stop = net->stop_wanted && net->outbox.size == 0; /* the last words are in this batch */
     net->linger_ms = stop ? net->stop_flush_ms : PR_LINGER_MS;
     net->hooks.unlock(net->hooks.owner);
     pr_net_run_batch(net);
     net->hooks.turn(net->hooks.owner);
-    if (stop && net->batch_at == net->batch_size) net->stopping = true;
+    if (stop && net->batch_at == net->batch.size) net->stopping = true;
 }
 
 static void stop_all(pr_net *net) {
@@ -79,7 +79,7 @@ static void on_async(uv_async_t *async) { ((pr_net *)async->data)->pull = true; 
 
 static bool has_work(const pr_net *net, uint64_t now_ms) {
     return net->pull || net->notices || net->orphans || net->unmade_size || net->deadline <= now_ms ||
-           net->batch_at < net->batch_size || (net->stopping && !net->closing);
+           net->batch_at < net->batch.size || (net->stopping && !net->closing);
 }
 
 static void on_prepare(uv_prepare_t *prepare) {
@@ -153,31 +153,16 @@ static int loop_init(pr_net *net) {
     return 0;
 }
 
-int pr_net_new(const pr_alloc *alloc, const pr_net_hooks *hooks, const char *listen, pr_net **out, const char **why) {
-    pr_net *net = pr_new(alloc, sizeof *net);
-    *out = NULL;
-    *why = NULL;
-    if (!net) return PRESENCE_ENOMEM;
-    net->alloc = alloc;
-    net->hooks = *hooks;
-    net->listen_fd = -1;
-    net->armed = net->deadline = UINT64_MAX;
-    int failed = loop_init(net);
-    if (failed) *why = "the event loop could not be made (descriptors?)";
-    if (!failed && *listen) failed = pr_net_listen_bind(net, listen, why);
-    if (failed) {
-        pr_net_free(net);
-        return failed;
-    }
-    *out = net;
-    return 0;
-}
+static pr_net *of(pr_transport *transport) { return (pr_net *)transport; }
 
-void pr_net_address(const pr_net *net, char *out, size_t room) {
+static const pr_net *seen(const pr_transport *transport) { return (const pr_net *)transport; }
+
+static void address(const pr_transport *transport, char *out, size_t room) {
+    const char *bound = seen(transport)->address;
     if (room == 0) return;
-    size_t size = strlen(net->address);
+    size_t size = strlen(bound);
     if (size >= room) size = room - 1;
-    memcpy(out, net->address, size);
+    memcpy(out, bound, size);
     out[size] = 0;
 }
 
@@ -195,7 +180,8 @@ static int start_thread(pr_net *net) {
     return failed ? PRESENCE_EINTERNAL : 0;
 }
 
-int pr_net_start(pr_net *net, pr_engine *engine) {
+static int start(pr_transport *transport, pr_engine *engine) {
+    pr_net *net = of(transport);
     net->engine = engine;
     if (net->listen_fd >= 0 && pr_net_listen_start(net) != 0) return PRESENCE_EINTERNAL;
     int failed = start_thread(net);
@@ -203,25 +189,16 @@ int pr_net_start(pr_net *net, pr_engine *engine) {
     return failed;
 }
 
-bool pr_net_is_thread(const pr_net *net) { return net->started && pthread_equal(net->thread, pthread_self()); }
+static bool is_thread(const pr_transport *transport) {
+    const pr_net *net = seen(transport);
+    return net->started && pthread_equal(net->thread, pthread_self());
+}
 
-void pr_net_join(pr_net *net) {
+static void join(pr_transport *transport) {
+    pr_net *net = of(transport);
     if (!net->started || net->joined) return;
     pthread_join(net->thread, NULL);
     net->joined = true;
-}
-
-static void free_memory(pr_net *net) {
-    pr_delete(net->alloc, net->outbox, net->outbox_room * sizeof *net->outbox);
-    pr_delete(net->alloc, net->batch, net->batch_room * sizeof *net->batch);
-    pr_delete(net->alloc, net->slots, net->slots_room * sizeof *net->slots);
-    pr_delete(net->alloc, net, sizeof *net);
-}
-
-static void release_posts(pr_action *actions, size_t from, size_t size) {
-    for (size_t i = from; i < size; i++) {
-        if (actions[i].kind == PR_ACTION_SEND) pr_bytes_release(actions[i].as.send.bytes);
-    }
 }
 
 /* Only here, when no other thread can wake it any more: sending to a closed async handle ends the process. */
@@ -234,18 +211,20 @@ static void close_loop(pr_net *net) {
     uv_loop_close(&net->loop);
 }
 
-void pr_net_free(pr_net *net) {
-    if (!net) return;
+static void free_net(pr_transport *transport) {
+    pr_net *net = of(transport);
     if (net->loop_ready) close_loop(net);
     pr_net_release_orphans(net);
-    release_posts(net->batch, net->batch_at, net->batch_size);
-    release_posts(net->outbox, 0, net->outbox_size);
-    free_memory(net);
+    pr_outbox_free(&net->batch, net->alloc, net->batch_at);
+    pr_outbox_free(&net->outbox, net->alloc, 0);
+    pr_delete(net->alloc, net->slots, net->slots_room * sizeof *net->slots);
+    pr_delete(net->alloc, net, sizeof *net);
 }
 
 /* The loop's structures may be half changed by a thread that does not exist here: only descriptors are closed, so that
  * this process does not keep the port and the links of its parent open when that one dies. */
-void pr_net_forget(pr_net *net) {
+static void forget(pr_transport *transport) {
+    pr_net *net = of(transport);
     if (net->listen_fd >= 0) close(net->listen_fd);
     for (size_t i = 0; i < PR_DESCRIPTORS_MAX; i++) {
         int fd = atomic_load(&net->descriptors[i]) - 1;
@@ -254,35 +233,78 @@ void pr_net_forget(pr_net *net) {
     close(uv_backend_fd(&net->loop));
 }
 
-int pr_net_reserve(pr_net *net) {
-    if (net->outbox_size < net->outbox_room) return 0;
-    size_t room = net->outbox_room ? net->outbox_room * 2 : 16;
-    pr_action *grown = pr_resize(net->alloc, net->outbox, net->outbox_room * sizeof *grown, room * sizeof *grown);
-    if (!grown) return PRESENCE_ENOMEM;
-    net->outbox = grown;
-    net->outbox_room = room;
-    return 0;
+static pr_time now_of(const pr_transport *transport) {
+    (void)transport;
+    return pr_clock_now();
 }
 
-void pr_net_post(pr_net *net, const pr_action *action) { net->outbox[net->outbox_size++] = *action; }
+static uint64_t wall_ms(const pr_transport *transport) {
+    (void)transport;
+    return pr_clock_wall_ms();
+}
 
-bool pr_net_needs_wake(pr_net *net, bool anyway) {
+static bool draw(pr_transport *transport, void *out, size_t size) {
+    (void)transport;
+    return pr_clock_draw(out, size);
+}
+
+static bool advance(pr_transport *transport, uint64_t until_ms) {
+    (void)transport, (void)until_ms;
+    return false;
+}
+
+static int reserve(pr_transport *transport) {
+    pr_net *net = of(transport);
+    return pr_outbox_reserve(&net->outbox, net->alloc);
+}
+
+static void post(pr_transport *transport, const pr_action *action) { pr_outbox_add(&of(transport)->outbox, action); }
+
+static bool needs_wake(pr_transport *transport, bool anyway) {
+    pr_net *net = of(transport);
     if (net->woken) return false;
-    net->woken = anyway || net->outbox_size > 0 || pr_engine_deadline(net->engine) < net->armed;
+    net->woken = anyway || net->outbox.size > 0 || pr_engine_deadline(net->engine) < net->armed;
     return net->woken;
 }
 
-void pr_net_stop(pr_net *net, uint32_t flush_ms) {
+static void stop(pr_transport *transport, uint32_t flush_ms) {
+    pr_net *net = of(transport);
     net->stop_wanted = true;
     net->stop_flush_ms = flush_ms < PR_LINGER_MS ? flush_ms : PR_LINGER_MS;
 }
 
-void pr_net_wake(pr_net *net) { uv_async_send(&net->async); }
+static void wake(pr_transport *transport) { uv_async_send(&of(transport)->async); }
 
-void pr_net_count(pr_net *net, pr_net_counts *out) {
+static void count(const pr_transport *transport, pr_transport_counts *out) {
+    const pr_net *net = seen(transport);
     out->links = atomic_load_explicit(&net->links, memory_order_relaxed);
     out->bytes_in = atomic_load_explicit(&net->bytes_in, memory_order_relaxed);
     out->bytes_out = atomic_load_explicit(&net->bytes_out, memory_order_relaxed);
     out->dials = atomic_load_explicit(&net->dials, memory_order_relaxed);
     out->dial_failures = atomic_load_explicit(&net->dial_failures, memory_order_relaxed);
+}
+
+static const pr_transport_calls calls = {address, start,   is_thread, join, free_net,   forget, now_of, wall_ms,
+                                         draw,    advance, reserve,   post, needs_wake, stop,   wake,   count};
+
+int pr_net_new(const pr_alloc *alloc, const pr_transport_hooks *hooks, const char *listen, pr_transport **out,
+               const char **why) {
+    pr_net *net = pr_new(alloc, sizeof *net);
+    *out = NULL;
+    *why = NULL;
+    if (!net) return PRESENCE_ENOMEM;
+    net->base.calls = &calls;
+    net->alloc = alloc;
+    net->hooks = *hooks;
+    net->listen_fd = -1;
+    net->armed = net->deadline = UINT64_MAX;
+    int failed = loop_init(net);
+    if (failed) *why = "the event loop could not be made (descriptors?)";
+    if (!failed && *listen) failed = pr_net_listen_bind(net, listen, why);
+    if (failed) {
+        free_net(&net->base);
+        return failed;
+    }
+    *out = &net->base;
+    return 0;
 }
