@@ -19,20 +19,35 @@ static const char help[] =
     "  --seed N         seed of the first history, the next has N + 1 (drawn; alone: one history)\n"
     "  --members N      names in every history, 2 to 7 (drawn from 2 to 4)\n"
     "  --events N       local calls and faults in every history (drawn from 40 to 299)\n"
+    "  --jobs N         processes that share the histories (1)\n"
     "  --trace          print every frame, fault, call and diff\n"
     "  --mutant NAME    with one rule of the protocol switched off (test builds only)\n"
     "  --help  --version\n"
     "exit: 0 every invariant held, 1 one was broken, 2 usage\n";
 
-enum { OPTION_RUNS = 1, OPTION_SECONDS, OPTION_SEED, OPTION_MEMBERS, OPTION_EVENTS, OPTION_TRACE, OPTION_MUTANT };
+enum {
+    OPTION_RUNS = 1,
+    OPTION_SECONDS,
+    OPTION_SEED,
+    OPTION_MEMBERS,
+    OPTION_EVENTS,
+    OPTION_TRACE,
+    OPTION_MUTANT,
+    OPTION_JOBS
+};
 enum { OPTION_HELP = 100, OPTION_VERSION };
 
-static const struct option options[] = {
-    {"runs", required_argument, NULL, OPTION_RUNS},     {"seconds", required_argument, NULL, OPTION_SECONDS},
-    {"seed", required_argument, NULL, OPTION_SEED},     {"members", required_argument, NULL, OPTION_MEMBERS},
-    {"events", required_argument, NULL, OPTION_EVENTS}, {"trace", no_argument, NULL, OPTION_TRACE},
-    {"mutant", required_argument, NULL, OPTION_MUTANT}, {"help", no_argument, NULL, OPTION_HELP},
-    {"version", no_argument, NULL, OPTION_VERSION},     {NULL, 0, NULL, 0}};
+static const struct option options[] = {{"runs", required_argument, NULL, OPTION_RUNS},
+                                        {"seconds", required_argument, NULL, OPTION_SECONDS},
+                                        {"seed", required_argument, NULL, OPTION_SEED},
+                                        {"members", required_argument, NULL, OPTION_MEMBERS},
+                                        {"events", required_argument, NULL, OPTION_EVENTS},
+                                        {"jobs", required_argument, NULL, OPTION_JOBS},
+                                        {"trace", no_argument, NULL, OPTION_TRACE},
+                                        {"mutant", required_argument, NULL, OPTION_MUTANT},
+                                        {"help", no_argument, NULL, OPTION_HELP},
+                                        {"version", no_argument, NULL, OPTION_VERSION},
+                                        {NULL, 0, NULL, 0}};
 
 static int number(const char *option, uint64_t least, uint64_t most, uint64_t *out) {
     char *end;
@@ -89,6 +104,7 @@ static int take(simulator_arguments *arguments, int option) {
         arguments->plan.members = (int)members;
         return code;
     case OPTION_EVENTS: arguments->plan.exact = true; return number("events", 0, 1000000, &arguments->plan.events);
+    case OPTION_JOBS: return number("jobs", 1, SIMULATOR_JOBS_MAX, &arguments->jobs);
     case OPTION_TRACE: arguments->plan.trace = stdout; return SIMULATOR_HELD;
     case OPTION_MUTANT: return take_mutant(arguments);
     case OPTION_HELP: fputs(help, stdout); break;
@@ -112,6 +128,7 @@ static int draw_seed(simulator_arguments *arguments) {
 int simulator_arguments_parse(simulator_arguments *arguments, int argc, char **argv) {
     memset(arguments, 0, sizeof *arguments);
     arguments->program = argv[0];
+    arguments->jobs = 1;
     bool seeded = false;
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         int code = take(arguments, option);

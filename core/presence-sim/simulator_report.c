@@ -33,9 +33,9 @@ static void print_faults(const pr_sim_totals *totals) {
     printf(")");
 }
 
-void simulator_report_sums(const simulator_sums *sums, bool held, double wall_seconds, double processor_seconds) {
+void simulator_report_sums(const simulator_sums *sums, bool held, double wall_seconds) {
     const pr_sim_totals *t = &sums->totals;
-    double per = processor_seconds > 0 ? 1 / processor_seconds : 0;
+    double per = sums->processor_seconds > 0 ? 1 / sums->processor_seconds : 0;
     printf("members saw: %" PRIu64 " segments, %" PRIu64 " lives, %" PRIu64 " gaps, %" PRIu64 " stale, %" PRIu64
            " dropped, %" PRIu64 " down, %" PRIu64 " permdown, %" PRIu64 " left, %" PRIu64 " replaced, %" PRIu64
            " yields, %" PRIu64 " errors\n",
