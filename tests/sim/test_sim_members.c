@@ -341,6 +341,32 @@ static void an_observer_sees_and_is_forgotten(void **state) {
     cluster_free(sim);
 }
 
+/* What it sent before it left may be read after its next run has come and gone. */
+static void an_observer_that_left_is_taken_in_again(void **state) {
+    (void)state;
+    for (uint64_t seed = 0; seed < 40; seed++) {
+        pr_sim *sim = cluster_new(seed);
+        cluster_start(sim, 1, NULL);
+        pr_sim_start(sim, 1, "eye", 1, PR_SIM_OBSERVER);
+        cluster_run(sim, 2000);
+        pr_sim_pause(sim, 0);
+        pr_sim_leave(sim, 1, true);
+        cluster_run(sim, 100);
+        pr_sim_start(sim, 1, "eye", 1, PR_SIM_OBSERVER);
+        cluster_run(sim, 100);
+        pr_sim_crash(sim, 1, PR_SIM_KILL);
+        cluster_run(sim, 100);
+        pr_sim_resume(sim, 0, false);
+        cluster_run(sim, 100);
+        pr_sim_start(sim, 1, "eye", 1, PR_SIM_OBSERVER);
+        cluster_run(sim, 8000);
+        pr_member_info info = {.inst = 0};
+        assert_int_equal(pr_sim_status(sim, 0, "eye", &info), PRESENCE_MEMBER_UP);
+        assert_true(info.inst == pr_sim_inst(sim, 1));
+        cluster_free(sim);
+    }
+}
+
 static void a_dial_only_member_is_one_like_any_other(void **state) {
     (void)state;
     pr_sim *sim = cluster_new(18);
@@ -397,6 +423,7 @@ int main(void) {
         cmocka_unit_test(a_stopped_member_accuses_nobody),
         cmocka_unit_test(a_machine_that_slept_accuses_nobody),
         cmocka_unit_test(an_observer_sees_and_is_forgotten),
+        cmocka_unit_test(an_observer_that_left_is_taken_in_again),
         cmocka_unit_test(a_dial_only_member_is_one_like_any_other),
         cmocka_unit_test(a_lease_that_is_not_renewed_ends),
     };

@@ -206,6 +206,7 @@ static int leave_take(pr_engine *e, pr_peer *peer, const pr_leave *leave) {
     record.left = record.fixed = true;
     memcpy(record.name, leave->name, sizeof record.name);
     peer->leaving = true;
+    if (peer->observer && !pr_member_of(e, leave->inst)) return 0; /* forgotten before: it leaves no grave (3.9.8) */
     return pr_member_learn(e, &record, 0, 0, true);
 }
 
