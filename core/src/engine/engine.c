@@ -220,6 +220,7 @@ void pr_engine_note_time(pr_engine *e, pr_time now) {
     e->turn = now;
     if (late <= patience / 2) return;
     e->stalled = slept > late ? slept : late;
+    e->stall_end = now.mono_ms;
     e->hold_until = now.mono_ms + patience;
     e->stale_until = now.mono_ms + slack;
 }

@@ -25,6 +25,8 @@
 #define PR_REFUSE_MS      60000
 #define PR_MEMORY_MS      1000
 #define PR_REQUEST_MS     500
+#define PR_REQUEST_MAX_MS 10000
+#define PR_RTT_MAX_MS     600000
 #define PR_ENTRIES_MAX    4294967294u
 #define PR_FEATURES_OURS  (PR_FEATURE_PATCH | PR_FEATURE_CRC | PR_FEATURE_SUBSCRIBE | PR_FEATURE_SUM)
 #define PR_PERIOD_MAX_MS  3600000u
@@ -100,6 +102,12 @@ struct pr_source {
     pr_node by_peer, by_copy;
 };
 
+/* Smoothed time and its mean deviation, in 1/8 and 1/4 ms. */
+typedef struct pr_rtt {
+    bool known;
+    int32_t mean, deviation;
+} pr_rtt;
+
 enum pr_phase { PR_PHASE_PREAMBLE, PR_PHASE_HELLO, PR_PHASE_OPEN };
 
 struct pr_peer {
@@ -116,7 +124,10 @@ struct pr_peer {
     uint64_t opened, read_ticks, progress_ticks; /* responsive ms; read: whole frames */
     uint64_t retry_at;                           /* no memory: nothing is read before */
     uint64_t sent, written, heartbeat_end;       /* bytes of the stream */
-    uint32_t period_sent;
+    uint32_t period_sent, beats /* heartbeats sent */;
+    uint32_t ping; /* id of the PROBE about itself that is not answered yet, 0 = none */
+    uint64_t ping_at;
+    pr_rtt rtt;
     uint64_t news_at; /* mono: the next extra heartbeat may go then */
     uint64_t digest_clock, fixed_clock, full_at, mismatch_at;
     bool fixed_again; /* the next full digest carries fixed fields */
@@ -183,7 +194,8 @@ struct pr_engine {
     pr_time turn;                     /* of the last turn of the loop: local calls of other threads are none */
     uint64_t ticks;                   /* responsive ms (3.9.6) */
     uint64_t hold_until, stale_until; /* after a stall: no down decision, frames prove nothing */
-    uint64_t stalled;                 /* how long it was */
+    uint64_t stalled, stall_end;      /* how long it was; mono: when it ended, 0 = never */
+    uint32_t probe_ids;
     bool left, yielded, stopping /* yielded: links are still to be closed */;
     bool sweeps_held;  /* a consumer works off its queue */
     bool synced_check; /* something happened that may make the node synced */
@@ -276,6 +288,14 @@ void pr_heartbeat_news(pr_engine *); /* a member has linked itself that others d
 void pr_heartbeat_extra(pr_engine *);
 int pr_heartbeat_take(pr_engine *, pr_peer *, const pr_heartbeat *);
 uint32_t pr_period(const pr_engine *);
+
+/* ---- probe.c ---- */
+void pr_ping_open(pr_engine *, pr_peer *);
+void pr_ping_beat(pr_engine *, pr_peer *); /* a heartbeat was sent to it */
+void pr_rtt_sample(pr_rtt *, uint64_t ms);
+int64_t pr_rtt_ms(const pr_rtt *); /* -1: not measured */
+void pr_probe_take(pr_engine *, pr_peer *, const pr_probe *);
+void pr_probe_ack_take(pr_engine *, pr_peer *, const pr_probe_ack *);
 
 /* ---- request.c ---- */
 pr_source *pr_source_of(const pr_copy *, const pr_peer *);

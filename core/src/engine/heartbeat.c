@@ -73,6 +73,11 @@ static bool dead(const pr_engine *e, const pr_peer *peer) {
     return peer->sent > peer->written && e->ticks - peer->progress_ticks > 10 * period;
 }
 
+static void beat(pr_engine *e, pr_peer *peer, size_t unlinked) {
+    send_heartbeat(e, peer, unlinked);
+    pr_ping_beat(e, peer);
+}
+
 void pr_heartbeat_tick(pr_engine *e) {
     pr_timer_set(&e->timers, &e->heartbeat, e->now.mono_ms + pr_period(e));
     if (e->left || e->yielded) return;
@@ -86,7 +91,7 @@ void pr_heartbeat_tick(pr_engine *e) {
         if (dead(e, peer))
             pr_peer_close(e, peer, 0, NULL);
         else if (!pr_peer_full(e, peer) || peer->heartbeat_end <= peer->written)
-            send_heartbeat(e, peer, unlinked);
+            beat(e, peer, unlinked);
     }
 }
 

@@ -118,7 +118,9 @@ static void take_rest(pr_engine *e, pr_peer *peer, const pr_hello *hello) {
         pr_member_heard(e, m, peer->inst, hello->version);
     }
     if (pr_digest_take(e, peer, &hello->records)) e->memory_failed = true;
-    if (!e->yielded) pr_request_subscribe(e, peer);
+    if (e->yielded) return;
+    pr_request_subscribe(e, peer);
+    pr_ping_open(e, peer);
 }
 
 int pr_hello_take(pr_engine *e, pr_peer **at, const pr_hello *hello) {

@@ -210,20 +210,6 @@ static int leave_take(pr_engine *e, pr_peer *peer, const pr_leave *leave) {
     return pr_member_learn(e, &record, 0, 0, true);
 }
 
-static void probe_take(pr_engine *e, pr_peer *peer, const pr_probe *probe) {
-    if (pr_peer_full(e, peer)) return;
-    pr_member *m = pr_member_of(e, probe->inst);
-    pr_peer *direct = m ? pr_peer_of(m) : NULL;
-    pr_message message;
-    memset(&message, 0, sizeof message);
-    message.type = PR_PROBE_ACK;
-    message.as.probe_ack.inst = probe->inst;
-    message.as.probe_ack.id = probe->id;
-    message.as.probe_ack.direct = direct != NULL;
-    if (direct) message.as.probe_ack.silence_ms = (uint32_t)(e->ticks - direct->read_ticks);
-    pr_peer_send(e, peer, &message);
-}
-
 static int code_of_error(uint32_t error) {
     switch (error) {
     case PR_ERROR_VERSION: return PRESENCE_EVERSION;
@@ -264,8 +250,8 @@ static int dispatch(pr_engine *e, pr_peer **peer, const pr_message *message) {
     case PR_LOGDEF: return pr_logdef_take(e, p, &message->as.logdef);
     case PR_UNSUB: pr_unsub_take(e, p, message->as.unsub); return 0;
     case PR_NAK: pr_nak_take(e, p, &message->as.nak); return 0;
-    case PR_PROBE: probe_take(e, p, &message->as.probe); return 0;
-    default: return 0; /* PROBE_ACK: nothing was asked */
+    case PR_PROBE: pr_probe_take(e, p, &message->as.probe); return 0;
+    default: pr_probe_ack_take(e, p, &message->as.probe_ack); return 0;
     }
 }
 

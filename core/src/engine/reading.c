@@ -11,6 +11,7 @@ static int status_of(const pr_member *m) {
 }
 
 void pr_member_describe(const pr_engine *e, const pr_member *m, pr_member_info *out) {
+    const pr_peer *peer = pr_peer_of(m);
     (void)e;
     memset(out, 0, sizeof *out);
     memcpy(out->name, m->name, sizeof out->name);
@@ -19,11 +20,11 @@ void pr_member_describe(const pr_engine *e, const pr_member *m, pr_member_info *
     out->inst = m->inst;
     out->inc = m->inc;
     out->entries = m->copy ? pr_log_size(m->copy->log) : 0;
-    out->rtt_ms = -1;
+    out->rtt_ms = peer ? pr_rtt_ms(&peer->rtt) : -1;
     out->status = status_of(m);
     out->synced = m->synced;
     out->observer = m->observer;
-    out->linked = pr_peer_of(m) != NULL;
+    out->linked = peer != NULL;
 }
 
 static void describe_self(const pr_engine *e, pr_member_info *out) {

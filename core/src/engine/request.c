@@ -54,10 +54,17 @@ bool pr_source_welcome(const pr_engine *e, const pr_source *source) {
 }
 
 /* ---- asking ---- */
+/* max(500 ms, 4 RTT) of the link that is asked (3.13). */
+static uint64_t answer_ms(const pr_peer *peer) {
+    int64_t rtt = pr_rtt_ms(&peer->rtt);
+    uint64_t ms = rtt > 0 ? 4 * (uint64_t)rtt : 0;
+    return ms < PR_REQUEST_MS ? PR_REQUEST_MS : ms < PR_REQUEST_MAX_MS ? ms : PR_REQUEST_MAX_MS;
+}
+
 static uint64_t request_ms(const pr_member *m) {
-    uint64_t ms = PR_REQUEST_MS;
-    for (uint32_t i = 0; i < m->attempts && ms < 10000; i++) ms *= 2;
-    return ms < 10000 ? ms : 10000;
+    uint64_t ms = m->asked ? answer_ms(m->asked->peer) : PR_REQUEST_MS;
+    for (uint32_t i = 0; i < m->attempts && ms < PR_REQUEST_MAX_MS; i++) ms *= 2;
+    return ms < PR_REQUEST_MAX_MS ? ms : PR_REQUEST_MAX_MS;
 }
 
 static void arm(pr_engine *e, pr_member *m) {
@@ -193,7 +200,7 @@ void pr_unsub_relays(pr_engine *e, pr_member *m) {
         pr_source *source = n->owner;
         if (!source->subscribed || source->peer->inst == m->inst) continue;
         unsubscribe(e, source);
-        source->welcome_until = e->now.mono_ms + 2 * PR_REQUEST_MS;
+        source->welcome_until = e->now.mono_ms + 2 * answer_ms(source->peer);
     }
 }
 
@@ -248,8 +255,8 @@ void pr_nak_take(pr_engine *e, pr_peer *peer, const pr_nak *nak) {
     if (!source) return;
     bool needed = source->subscribed || m->asked == source;
     source->subscribed = false;
-    source->welcome_until = e->now.mono_ms + 2 * PR_REQUEST_MS;
-    source->refused_until = e->now.mono_ms + PR_REQUEST_MS;
+    source->welcome_until = e->now.mono_ms + 2 * answer_ms(peer);
+    source->refused_until = e->now.mono_ms + answer_ms(peer);
     source->refused_version = source->version;
     if (m->asked == source) pr_request_clear(e, m);
     if (needed) pr_request_elsewhere(e, m);
