@@ -24,10 +24,12 @@ static int index_take(pr_engine *e, uint16_t *out) {
 
 static void index_free(pr_engine *e, uint16_t index) { e->index_used[index / 64] &= ~(1ull << (index % 64)); }
 
-bool pr_copy_up(const pr_copy *copy) { return !copy->wire || (copy->member && pr_member_up(copy->member)); }
+bool pr_copy_up(const pr_copy *copy) {
+    return !copy->wire || (copy->member && (pr_member_up(copy->member) || !pr_rule(PR_RULE_serve_up)));
+}
 
 static uint64_t floor_of(const pr_member *m) {
-    for (size_t i = 0; i < m->floors_size; i++)
+    for (size_t i = 0; i < m->floors_size && pr_rule(PR_RULE_grave_floor); i++)
         if (m->floors[i].inst == m->inst) return m->floors[i].floor;
     return 0;
 }
@@ -47,6 +49,7 @@ static void remember_floor(pr_member *m, uint64_t floor) {
 static bool sweep_on(pr_engine *e, pr_copy *copy, size_t *budget);
 
 static int finish_detached(pr_engine *e, uint64_t inst) {
+    if (!pr_rule(PR_RULE_sweep_finished)) return 0;
     for (pr_node *n = e->sweeps.next, *next; n != &e->sweeps; n = next) {
         pr_copy *copy = n->owner;
         next = n->next;
@@ -58,8 +61,21 @@ static int finish_detached(pr_engine *e, uint64_t inst) {
     return 0;
 }
 
+/* Without the rule the feeds of a detached copy go on with the fresh one of its instance. */
+static void pass_feeds_on(pr_engine *e, pr_copy *to) {
+    for (pr_node *n = e->sweeps.next; n != &e->sweeps; n = n->next) {
+        pr_copy *from = n->owner;
+        while (from != to && from->inst == to->inst && pr_node_linked(&from->feeds)) {
+            pr_feed *feed = pr_node_first(&from->feeds);
+            feed->copy = to;
+            feed->defined = false;
+            pr_node_append(&to->feeds, &feed->by_copy);
+        }
+    }
+}
+
 int pr_copy_new(pr_engine *e, pr_member *m) {
-    int rc = finish_detached(e, m->inst);
+    int rc = pr_rule(PR_RULE_cursor_copy) ? finish_detached(e, m->inst) : 0;
     if (rc) return rc;
     pr_copy *copy = pr_new(e->alloc, sizeof *copy);
     if (!copy) return PRESENCE_ENOMEM;
@@ -84,10 +100,15 @@ int pr_copy_new(pr_engine *e, pr_member *m) {
     copy->member = m;
     copy->hide_reason = PRESENCE_REASON_MEMBER_DOWN;
     m->copy = copy;
+    if (!pr_rule(PR_RULE_cursor_copy)) {
+        pass_feeds_on(e, copy);
+        return finish_detached(e, m->inst);
+    }
     return 0;
 }
 
 void pr_copy_free(pr_engine *e, pr_copy *copy) {
+    while (!pr_rule(PR_RULE_cursor_copy) && pr_node_linked(&copy->feeds)) pr_feed_free(e, pr_node_first(&copy->feeds));
     pr_node_remove(&copy->sweep);
     pr_log_free(copy->log);
     index_free(e, copy->index);
@@ -98,16 +119,18 @@ void pr_copy_free(pr_engine *e, pr_copy *copy) {
 void pr_copy_target(pr_engine *e, pr_copy *copy, bool shown) {
     if (copy->target == shown) return;
     copy->target = shown;
-    copy->swept = 0;
+    if (pr_rule(PR_RULE_sweep_restart)) copy->swept = 0;
     if (pr_log_size(copy->log) || pr_node_linked(&copy->sweep)) pr_node_append(&e->sweeps, &copy->sweep);
 }
 
 void pr_copy_detach(pr_engine *e, pr_member *m, uint8_t reason) {
     pr_copy *copy = m->copy;
     if (!copy) return;
-    remember_floor(m, pr_log_state(copy->log).floor);
-    while (pr_node_linked(&copy->sources)) pr_source_free(e, pr_node_first(&copy->sources), true);
-    while (pr_node_linked(&copy->feeds)) {
+    if (reason != PRESENCE_REASON_REPLACED || pr_rule(PR_RULE_floors_replaced))
+        remember_floor(m, pr_log_state(copy->log).floor);
+    while (pr_node_linked(&copy->sources))
+        pr_source_free(e, pr_node_first(&copy->sources), pr_rule(PR_RULE_unsub_detach));
+    while (pr_node_linked(&copy->feeds) && pr_rule(PR_RULE_cursor_copy)) {
         pr_feed *feed = pr_node_first(&copy->feeds);
         pr_nak_send(e, feed->peer, copy->inst, PR_NAK_GONE, 0);
         pr_feed_free(e, feed);

@@ -32,12 +32,12 @@ void pr_record_fill(const pr_engine *e, const pr_member *m, bool fixed, pr_recor
     record->inc = m->inc;
     record->hb = m->hb;
     record->left = m->left;
-    record->age_ms = pr_member_age(e, m);
+    record->age_ms = pr_rule(PR_RULE_true_age) ? pr_member_age(e, m) : 0;
     record->hops = m->hops;
     record->period_ms = m->period_ms;
     record->fixed = fixed;
-    if (m->copy && pr_member_up(m) && pr_log_complete(m->copy->log) &&
-        pr_member_silence(e, m) <= pr_member_patience(e, m)) {
+    bool fresh = pr_member_silence(e, m) <= pr_member_patience(e, m) || !pr_rule(PR_RULE_version_fresh);
+    if (m->copy && pr_member_up(m) && pr_log_servable(m->copy->log) && fresh) {
         record->has_version = true;
         record->version = pr_log_version(m->copy->log);
     }
@@ -47,6 +47,9 @@ void pr_record_fill(const pr_engine *e, const pr_member *m, bool fixed, pr_recor
     memcpy(record->name, m->name, sizeof m->name);
     copy_addresses(record, m->addresses, m->addresses_size);
 }
+
+/* Of observers nobody is told (3.9.8). */
+static bool untold(const pr_member *m) { return m->observer && pr_rule(PR_RULE_observer_private); }
 
 /* Adds the record to e->records; false: it does not fit. */
 static bool add(pr_engine *e, const pr_member *m, bool fixed, size_t *count, size_t *bytes, size_t max, int *rc) {
@@ -61,7 +64,10 @@ static bool add(pr_engine *e, const pr_member *m, bool fixed, size_t *count, siz
 }
 
 /* The peer knows itself: its own record goes only when it differs (3.9.4). */
-static bool is_self(const pr_peer *peer, const pr_member *m) { return m->inst == peer->inst && !m->left; }
+static bool is_self(const pr_peer *peer, const pr_member *m) {
+    if (!pr_rule(PR_RULE_own_record)) return strcmp(m->name, peer->name) == 0;
+    return m->inst == peer->inst && !m->left;
+}
 
 int pr_digest_hello(pr_engine *e, pr_peer *peer, size_t taken, size_t *count) {
     size_t bytes = taken;
@@ -69,7 +75,7 @@ int pr_digest_hello(pr_engine *e, pr_peer *peer, size_t taken, size_t *count) {
     *count = 0;
     for (pr_node *n = e->members.next; n != &e->members; n = n->next) {
         pr_member *m = n->owner;
-        if (m->observer) continue;
+        if (untold(m)) continue;
         if (!add(e, m, true, count, &bytes, PR_HELLO_MAX, &rc)) return rc;
         peer->digest_clock = peer->fixed_clock = m->changed;
     }
@@ -85,7 +91,7 @@ static int add_changed(pr_engine *e, pr_peer *peer, size_t *count, size_t *bytes
     for (n = n->next; n != &e->members; n = n->next) {
         pr_member *m = n->owner;
         bool fixed = m->fixed_at > peer->fixed_clock || peer->fixed_again;
-        if (!m->observer && !is_self(peer, m) && !add(e, m, fixed, count, bytes, PR_DIGEST_MAX, &rc)) return rc;
+        if (!untold(m) && !is_self(peer, m) && !add(e, m, fixed, count, bytes, PR_DIGEST_MAX, &rc)) return rc;
         peer->digest_clock = m->changed;
         if (m->changed > peer->fixed_clock) peer->fixed_clock = m->changed;
     }
@@ -98,7 +104,7 @@ static int add_unlinked(pr_engine *e, pr_peer *peer, size_t *count, size_t *byte
     for (size_t i = 0; i < peer->unlinked_size; i++) {
         size_t at = (peer->unlinked_next + i) % peer->unlinked_size;
         pr_member *m = pr_member_of(e, peer->unlinked[at]);
-        if (!m || m->observer || is_self(peer, m)) continue;
+        if (!m || untold(m) || is_self(peer, m) || !pr_rule(PR_RULE_unlinked)) continue;
         if (add(e, m, m->fixed_at > peer->fixed_clock, count, bytes, PR_DIGEST_MAX, &rc)) continue;
         peer->unlinked_next = at; /* what does not fit comes first next time */
         break;
@@ -115,8 +121,8 @@ int pr_digest_fill(pr_engine *e, pr_peer *peer, size_t *count) {
         peer->digest_clock = 0;
     }
     pr_member *self = pr_member_named(e, peer->name);
-    if (self && (self->inst != peer->inst || self->left) && !self->observer)
-        add(e, self, true, count, &bytes, PR_DIGEST_MAX, &rc);
+    bool differs = self && (self->inst != peer->inst || self->left) && pr_rule(PR_RULE_own_record);
+    if (differs && !self->observer) add(e, self, true, count, &bytes, PR_DIGEST_MAX, &rc);
     if (!rc) rc = add_changed(e, peer, count, &bytes);
     if (!rc) rc = add_unlinked(e, peer, count, &bytes);
     return rc;
@@ -134,7 +140,7 @@ static int take_record(pr_engine *e, pr_peer *peer, const pr_record *record) {
         pr_identity_heard(e, record, age_here(e, record), false);
         return 0;
     }
-    if (record->fixed && record->observer) return 0; /* never relayed */
+    if (record->fixed && record->observer && pr_rule(PR_RULE_observer_private)) return 0; /* never relayed */
     if (record->inst == peer->inst && !record->left) return 0;
     uint32_t hops = record->hops < UINT32_MAX ? record->hops + 1 : record->hops;
     pr_member *m = pr_member_of(e, record->inst);

@@ -13,6 +13,7 @@
 #include "engine.h"
 #include "engine_map.h"
 #include "hash.h"
+#include "mutant.h"
 #include <string.h>
 
 #define PR_FLOORS_MAX     4

@@ -27,10 +27,12 @@ static void gather_unlinked(pr_engine *e, size_t *count) {
 }
 
 static void fill_cursor(pr_engine *e, pr_peer *peer, pr_heartbeat *heartbeat) {
-    if (!peer->own || !pr_state_complete(&peer->own->cursor.state)) return;
+    if (!peer->own) return;
+    if (!pr_state_complete(&peer->own->cursor.state) && pr_rule(PR_RULE_at_cursor)) return;
     heartbeat->has_at = true;
-    heartbeat->at = peer->own->cursor.state.asof;
-    if (e->hb % 10 || !(peer->features & PR_FEATURE_SUM) || heartbeat->at != heartbeat->version) return;
+    heartbeat->at = pr_rule(PR_RULE_at_cursor) ? peer->own->cursor.state.asof : heartbeat->version;
+    bool same = heartbeat->at == heartbeat->version || !pr_rule(PR_RULE_sum_at_version);
+    if (e->hb % 10 || !(peer->features & PR_FEATURE_SUM) || !same) return;
     heartbeat->has_sum = true;
     heartbeat->sum = pr_log_sum(e->own.log);
 }
@@ -65,6 +67,7 @@ static void send_heartbeat(pr_engine *e, pr_peer *peer, size_t unlinked) {
 }
 
 static bool dead(const pr_engine *e, const pr_peer *peer) {
+    if (!pr_rule(PR_RULE_dead_link)) return false;
     uint64_t period = pr_period(e);
     pr_member *m = pr_member_of(e, peer->inst);
     if (m && m->period_ms > period && m->period_ms <= PR_PERIOD_MAX_MS) period = m->period_ms;
@@ -90,7 +93,7 @@ void pr_heartbeat_tick(pr_engine *e) {
         if (peer->phase != PR_PHASE_OPEN) continue;
         if (dead(e, peer))
             pr_peer_close(e, peer, 0, NULL);
-        else if (!pr_peer_full(e, peer) || peer->heartbeat_end <= peer->written)
+        else if (!pr_peer_full(e, peer) || peer->heartbeat_end <= peer->written || !pr_rule(PR_RULE_one_heartbeat))
             beat(e, peer, unlinked);
     }
 }
@@ -136,6 +139,7 @@ static int learn(pr_engine *e, pr_peer *peer, const pr_heartbeat *heartbeat) {
 
 /* A copy that is not what its origin holds at the same version (P11): dropped, and fetched from its floor on. */
 static void check_sum(pr_engine *e, pr_member *m, pr_peer *peer, const pr_heartbeat *heartbeat) {
+    if (!pr_rule(PR_RULE_sum_check)) return;
     if (!heartbeat->has_sum || !heartbeat->has_at || !m->copy || !pr_log_complete(m->copy->log)) return;
     if (pr_log_version(m->copy->log) != heartbeat->at || pr_log_sum(m->copy->log) == heartbeat->sum) return;
     e->stats.protocol_errors++;
@@ -161,7 +165,7 @@ static int note_unlinked(pr_engine *e, pr_peer *peer, const pr_heartbeat *heartb
 }
 
 static void compare_members(pr_engine *e, pr_peer *peer, uint32_t members) {
-    if (members == e->members_hash || e->ticks < peer->mismatch_at) return;
+    if (members == e->members_hash || e->ticks < peer->mismatch_at || !pr_rule(PR_RULE_members_hash)) return;
     peer->mismatch_at = e->ticks + PR_FULL_DIGEST_MS;
     peer->digest_clock = 0;
     peer->fixed_again = true;
@@ -172,7 +176,10 @@ int pr_heartbeat_take(pr_engine *e, pr_peer *peer, const pr_heartbeat *heartbeat
     if (rc || e->yielded) return rc;
     pr_member *m = pr_member_of(e, peer->inst);
     if (m && !m->left) {
-        pr_member_heard(e, m, peer->inst, heartbeat->version);
+        if (pr_rule(PR_RULE_hb_version))
+            pr_member_heard(e, m, peer->inst, heartbeat->version);
+        else if (heartbeat->has_at)
+            pr_member_heard(e, m, peer->inst, heartbeat->at);
         if (heartbeat->has_at) pr_request_consider(e, m, peer, heartbeat->at);
         check_sum(e, m, peer, heartbeat);
     }

@@ -52,7 +52,8 @@ static pr_peer *other_link(pr_engine *e, const pr_peer *peer, uint64_t inst) {
 
 /* Both ends judge alike: the link of the smaller dialler stays, of one dialler the older (3.7.9). */
 static bool old_stays(const pr_engine *e, const pr_peer *old, const pr_peer *fresh, uint64_t inst) {
-    if (e->ticks - old->read_ticks > pr_period(e)) return false;
+    if (e->ticks - old->read_ticks > pr_period(e) && pr_rule(PR_RULE_silent_link)) return false;
+    if (!pr_rule(PR_RULE_pair_link)) return true;
     if (old->dialled == fresh->dialled) return true;
     return old->dialled ? e->inst < inst : inst < e->inst;
 }
@@ -126,11 +127,11 @@ static void take_rest(pr_engine *e, pr_peer *peer, const pr_hello *hello) {
 int pr_hello_take(pr_engine *e, pr_peer **at, const pr_hello *hello) {
     pr_peer *peer = *at;
     const pr_record *self = &hello->self;
-    if (peer->phase != PR_PHASE_HELLO) {
+    if (peer->phase != PR_PHASE_HELLO && pr_rule(PR_RULE_one_hello)) {
         e->broken_text = "a second HELLO";
         return PRESENCE_EPROTOCOL;
     }
-    if (strcmp(hello->cluster, e->cluster) != 0) {
+    if (strcmp(hello->cluster, e->cluster) != 0 && pr_rule(PR_RULE_same_cluster)) {
         pr_action_error(e, PRESENCE_ECLUSTER, "peer %s belongs to cluster %s, not %s", self->name, hello->cluster,
                         e->cluster);
         return turn_down(e, at, PR_ERROR_CLUSTER, "another cluster");
@@ -140,7 +141,8 @@ int pr_hello_take(pr_engine *e, pr_peer **at, const pr_hello *hello) {
         e->broken_text = "a HELLO without a proper self";
         return PRESENCE_EPROTOCOL;
     }
-    if (self->observer && name_held(e, self)) return turn_down(e, at, PR_ERROR_NAME, "a member has this name");
+    if (self->observer && name_held(e, self) && pr_rule(PR_RULE_observer_name))
+        return turn_down(e, at, PR_ERROR_NAME, "a member has this name");
     pr_peer *old = other_link(e, peer, self->inst);
     if (old && old_stays(e, old, peer, self->inst)) {
         peer->duplicate = true;

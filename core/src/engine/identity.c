@@ -35,7 +35,7 @@ static void yield(pr_engine *e, const pr_record *record) {
 void pr_identity_heard(pr_engine *e, const pr_record *record, uint64_t age_ms, bool direct) {
     if (record->observer && !e->options.observer) return; /* no member: it holds no name */
     if (record->inst == e->inst) {
-        if (record->left) yield(e, record); /* somebody closed this log */
+        if (record->left && pr_rule(PR_RULE_own_left)) yield(e, record); /* somebody closed this log */
         return;
     }
     pr_twin *twin = twin_of(e, record->inst);
@@ -44,9 +44,11 @@ void pr_identity_heard(pr_engine *e, const pr_record *record, uint64_t age_ms, b
     if (direct || advanced) tell(e, twin, record);
     if (record->hb > twin->hb) twin->hb = record->hb;
     bool above = record->inc != e->inc ? record->inc > e->inc : record->inst > e->inst;
-    if (!above || record->inc == UINT64_MAX) return;
+    if (!above || !pr_rule(PR_RULE_refute)) return;
+    if (record->inc == UINT64_MAX && pr_rule(PR_RULE_inc_bound)) return;
     uint64_t since = twin->refuted_at ? e->now.boot_ms - (twin->refuted_at - 1) : 0;
-    if (twin->refuted_at && !record->left && age_ms < since) {
+    bool lives = (!record->left && age_ms < since) || !pr_rule(PR_RULE_yield_alive);
+    if (twin->refuted_at && lives && pr_rule(PR_RULE_yield)) {
         yield(e, record); /* the caller tells the conflict */
         return;
     }

@@ -60,7 +60,7 @@ static void turn_away(pr_engine *e, pr_link id, uint64_t dial) {
 
 void pr_engine_link_up(pr_engine *e, pr_link id, uint64_t dial, pr_time now) {
     pr_engine_note_time(e, now);
-    bool crowded = !dial && e->handshakes >= PR_HANDSHAKES_MAX;
+    bool crowded = !dial && e->handshakes >= PR_HANDSHAKES_MAX && pr_rule(PR_RULE_handshake_limit);
     pr_peer *peer = crowded || e->left || e->yielded ? NULL : peer_new(e, id, dial);
     if (!peer) {
         turn_away(e, id, dial);
@@ -135,7 +135,7 @@ static void ask_orphans(pr_engine *e) {
         pr_member *m = n->owner;
         if (!m->orphaned) continue;
         m->orphaned = false;
-        if (!e->left) pr_request_elsewhere(e, m);
+        if (!e->left && pr_rule(PR_RULE_spare_relay)) pr_request_elsewhere(e, m);
     }
 }
 
@@ -198,7 +198,8 @@ pr_peer *pr_peer_of(const pr_member *m) {
 
 /* ---- what the peer says ---- */
 static int leave_take(pr_engine *e, pr_peer *peer, const pr_leave *leave) {
-    if (leave->inst != peer->inst || strcmp(leave->name, peer->name) != 0) return PRESENCE_EPROTOCOL;
+    bool own = leave->inst == peer->inst && strcmp(leave->name, peer->name) == 0;
+    if (!own && pr_rule(PR_RULE_leave_own)) return PRESENCE_EPROTOCOL;
     pr_record record;
     memset(&record, 0, sizeof record);
     record.inst = leave->inst;
@@ -337,6 +338,7 @@ static int take_frame(pr_engine *e, pr_peer *peer, const uint8_t *data, size_t s
 
 /* A peer that asks and does not read what it is answered is not read either (P14). */
 static bool answers_wait(const pr_engine *e, const pr_peer *peer) {
+    if (!pr_rule(PR_RULE_answers_wait)) return false;
     return peer->sent - peer->written >= (uint64_t)e->options.high_water + PR_FRAME_MIN;
 }
 

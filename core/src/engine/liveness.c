@@ -30,7 +30,7 @@ uint64_t pr_member_patience(const pr_engine *e, const pr_member *m) {
 
 /* ---- telling ---- */
 void pr_member_check_complete(pr_engine *e, pr_member *m) {
-    bool complete = m->copy && pr_member_up(m) && pr_log_complete(m->copy->log);
+    bool complete = m->copy && pr_member_up(m) && pr_log_servable(m->copy->log);
     if (complete == m->complete) return;
     m->complete = complete;
     pr_member_changed(e, m);
@@ -51,7 +51,7 @@ static int rise(pr_engine *e, pr_member *m) {
     }
     enter(e, m, PR_UP);
     m->has_version = m->synced = false;
-    m->returning = pr_log_size(m->copy->log) > 0;
+    m->returning = pr_log_size(m->copy->log) > 0 && pr_rule(PR_RULE_returning);
     if (!m->returning) pr_copy_target(e, m->copy, true);
     pr_member_check_complete(e, m);
     pr_copy_wake(e, m->copy);
@@ -85,7 +85,13 @@ static void bury(pr_engine *e, pr_member *m, uint8_t state) {
     m->announced = false;
 }
 
-static bool held(const pr_engine *e) { return e->hold_until > e->now.mono_ms; }
+static bool held(const pr_engine *e) { return e->hold_until > e->now.mono_ms && pr_rule(PR_RULE_stall_hold); }
+
+/* How long after its last advance a grave is kept (3.9.3). */
+static uint64_t grave_ms(const pr_engine *e, const pr_member *m) {
+    if (!(m->left ? pr_rule(PR_RULE_left_grave) : pr_rule(PR_RULE_grave))) return 0;
+    return 2ull * e->options.permdown_ms;
+}
 
 static void arm(pr_engine *e, pr_member *m) {
     uint64_t wait = PR_NO_TIME;
@@ -96,7 +102,7 @@ static void arm(pr_engine *e, pr_member *m) {
             wait = m->suspect_until > e->now.mono_ms ? m->suspect_until - e->now.mono_ms : 1;
         if (held(e) && e->now.mono_ms + wait < e->hold_until) wait = e->hold_until - e->now.mono_ms;
     }
-    uint64_t limit = (uint64_t)e->options.permdown_ms * (pr_member_grave(m) ? 2 : 1), age = pr_member_age(e, m);
+    uint64_t limit = pr_member_grave(m) ? grave_ms(e, m) : e->options.permdown_ms, age = pr_member_age(e, m);
     uint64_t end = age <= limit ? limit - age + 1 : 1;
     if (end < wait) wait = end;
     pr_timer_set(&e->timers, &m->liveness, e->now.mono_ms + wait);
@@ -137,7 +143,8 @@ static void vanish(pr_engine *e, pr_member *m) {
 }
 
 void pr_member_timer(pr_engine *e, pr_member *m) {
-    if (pr_member_age(e, m) > 2ull * e->options.permdown_ms) {
+    uint64_t age = pr_member_age(e, m);
+    if (age > 2ull * e->options.permdown_ms || (pr_member_grave(m) && age > grave_ms(e, m))) {
         pr_member_forget(e, m);
         return;
     }
@@ -147,7 +154,9 @@ void pr_member_timer(pr_engine *e, pr_member *m) {
 
 /* A complete frame on a link of this very instance. After a stall, what waited in the kernel proves nothing. */
 int pr_member_evidence(pr_engine *e, pr_member *m) {
-    if (e->stale_until > e->now.mono_ms || m->left || m->state == PR_PERMDOWN) return 0;
+    if (e->stale_until > e->now.mono_ms && pr_rule(PR_RULE_stall_evidence)) return 0;
+    if (m->left && pr_rule(PR_RULE_left_evidence)) return 0;
+    if (m->state == PR_PERMDOWN && pr_rule(PR_RULE_permdown_evidence)) return 0;
     bool suspect = m->suspect;
     m->heard_boot = (int64_t)e->now.boot_ms;
     m->heard_ticks = (int64_t)e->ticks;
@@ -165,7 +174,7 @@ void pr_member_link_lost(pr_engine *e, pr_member *m, bool suspicion) {
     }
     if (suspicion && pr_member_up(m) && !m->suspect) {
         m->suspect = true;
-        m->suspect_until = e->now.mono_ms + e->options.grace_ms;
+        m->suspect_until = e->now.mono_ms + (pr_rule(PR_RULE_grace) ? e->options.grace_ms : 0);
         pr_action_member(e, m, PRESENCE_MEMBER_SUSPECT, "closed");
     }
     arm(e, m);
@@ -176,7 +185,8 @@ void pr_member_link_lost(pr_engine *e, pr_member *m, bool suspicion) {
 void pr_member_refused(pr_engine *e, pr_member *m) {
     m->refused = true;
     e->synced_check = true;
-    if (!e->options.trust_refused || !m->suspect || !pr_member_up(m) || !m->own_addresses || held(e)) return;
+    bool own = m->own_addresses || !pr_rule(PR_RULE_refused_own);
+    if (!e->options.trust_refused || !m->suspect || !pr_member_up(m) || !own || held(e)) return;
     m->suspect_until = e->now.mono_ms;
     fall(e, m, "refused");
     arm(e, m);
@@ -185,7 +195,7 @@ void pr_member_refused(pr_engine *e, pr_member *m) {
 /* ---- what the log has to reach (3.3, 3.9.2) ---- */
 void pr_member_heard(pr_engine *e, pr_member *m, uint64_t inst, uint64_t version) {
     if (m->inst != inst || !pr_member_up(m) || !m->copy) return;
-    if (!m->has_version) {
+    if (!m->has_version || !pr_rule(PR_RULE_first_version)) {
         m->has_version = true;
         m->version = version;
     }
@@ -200,7 +210,8 @@ void pr_member_maybe(pr_engine *e, pr_member *m) {
         m->returning = false;
         pr_copy_target(e, m->copy, true);
     }
-    if (m->synced || state.have < m->version) return; /* removals come first: asof may be far ahead of the entries */
+    if (m->synced || (state.have < m->version && pr_rule(PR_RULE_synced_have)))
+        return; /* removals come first: asof may be far ahead of the entries */
     m->synced = true;
     e->synced_check = true;
 }

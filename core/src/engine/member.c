@@ -149,7 +149,7 @@ static void gather_links(pr_engine *e, pr_member *m) {
 /* Graves have a bound of their own: the oldest gives way. */
 static bool make_room(pr_engine *e, const pr_record *record) {
     if (e->graves_size >= PR_MEMBERS_MAX) pr_member_forget(e, pr_node_first(&e->graves));
-    if (e->members_size - e->graves_size < PR_MEMBERS_MAX) return true;
+    if (e->members_size - e->graves_size < PR_MEMBERS_MAX || !pr_rule(PR_RULE_members_limit)) return true;
     e->stats.frames_dropped++;
     if (e->limit_told_at > e->now.mono_ms) return false;
     e->limit_told_at = e->now.mono_ms + PR_REFUSE_MS;
@@ -159,7 +159,8 @@ static bool make_room(pr_engine *e, const pr_record *record) {
 
 static int adopt(pr_engine *e, const pr_record *record, uint32_t hops, uint64_t age, bool direct) {
     if (!record->fixed || !record->name[0]) return 0;
-    if (age >= 2ull * e->options.permdown_ms || (age >= e->options.permdown_ms && !record->left)) return 0;
+    bool old = age >= 2ull * e->options.permdown_ms || (age >= e->options.permdown_ms && !record->left);
+    if (old && pr_rule(PR_RULE_adopt_age)) return 0;
     if (!make_room(e, record)) return 0;
     pr_member *m = member_new(e, record->name, record->inst);
     if (!m) return PRESENCE_ENOMEM;
@@ -215,7 +216,9 @@ static int replace(pr_engine *e, pr_member *m, const pr_record *record, uint32_t
 }
 
 static bool greater(const pr_record *record, const pr_member *m) {
-    if (record->observer != m->observer) return m->observer; /* an observer never displaces a member */
+    if (!pr_rule(PR_RULE_pair_order)) return true;
+    if (record->observer != m->observer && pr_rule(PR_RULE_observer_name))
+        return m->observer; /* an observer never displaces a member */
     return record->inc != m->inc ? record->inc > m->inc : record->inst > m->inst;
 }
 
@@ -225,9 +228,10 @@ static int advance(pr_engine *e, pr_member *m, const pr_record *record, uint32_t
         pr_member_changed(e, m);
     }
     if (record->period_ms && (direct || record->hb > m->hb)) m->period_ms = record->period_ms;
-    if (m->left) return 0;
+    if (m->left && pr_rule(PR_RULE_left_final)) return 0;
     if (!m->fixed_at || direct) take_fixed(e, m, record, direct);
-    if (!record->left && record->hb <= m->hb) return 0;
+    bool news = record->hb > m->hb || (record->hb == m->hb && !pr_rule(PR_RULE_equal_hb));
+    if (!record->left && !news) return 0;
     bool was_left = m->left, suspect = m->suspect;
     uint64_t hb = m->hb;
     take_life(e, m, record, hops, age);

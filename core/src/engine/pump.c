@@ -82,7 +82,10 @@ static pr_feed *feed_new(pr_engine *e, pr_peer *peer, pr_copy *copy) {
 }
 
 static void feed_wake(pr_engine *e, pr_feed *feed) {
-    if (!pr_node_linked(&feed->ready)) pr_node_append(&feed->peer->ready, &feed->ready);
+    pr_node *ready = &feed->peer->ready;
+    bool ahead = !pr_rule(PR_RULE_round_robin) && !feed->copy->wire && feed->copy != ready->next->owner;
+    if (ahead) ready = ready->next; /* the own log before all others */
+    if (ahead || !pr_node_linked(&feed->ready)) pr_node_append(ready, &feed->ready);
     pr_peer_wake(e, feed->peer);
 }
 
@@ -117,7 +120,7 @@ void pr_copy_wake(pr_engine *e, pr_copy *copy) {
 
 /* ---- serving ---- */
 static int define(pr_engine *e, pr_feed *feed) {
-    if (feed->defined || !feed->copy->wire) return 0;
+    if (feed->defined || !feed->copy->wire || !pr_rule(PR_RULE_logdef_first)) return 0;
     pr_message *message = &e->message;
     memset(message, 0, sizeof *message);
     message->type = PR_LOGDEF;
@@ -181,24 +184,28 @@ static int serve(pr_engine *e, pr_feed *feed, shares *shared) {
 /* serve() had nothing: a subscribed feed stays, another one ends, with NAK when the peer did not get all. */
 static void feed_rests(pr_engine *e, pr_feed *feed) {
     pr_node_remove(&feed->ready);
-    if (feed->subscribed) return;
+    if (feed->subscribed && pr_rule(PR_RULE_subscription_kept)) return;
     const pr_copy *copy = feed->copy;
     bool up = pr_copy_up(copy), cut = !up || !pr_log_can_serve(copy->log, &feed->cursor.state);
     if (cut) pr_nak_send(e, feed->peer, copy->inst, up ? PR_NAK_NOT_COMPLETE : PR_NAK_NOT_UP, 0);
     pr_feed_free(e, feed);
 }
 
+static bool may_send(const pr_engine *e, const pr_peer *peer) {
+    return !pr_peer_full(e, peer) || !pr_rule(PR_RULE_high_water);
+}
+
 static bool pump(pr_engine *e, pr_peer *peer, shares *shared) {
     pr_feed *feed;
-    while (!pr_peer_full(e, peer) && (feed = pr_node_first(&peer->ready))) {
+    while (may_send(e, peer) && (feed = pr_node_first(&peer->ready))) {
         int rc = serve(e, feed, shared);
         if (rc < 0) return false;
         if (rc == 0)
             feed_rests(e, feed);
-        else
+        else if (pr_rule(PR_RULE_round_robin))
             pr_node_append(&peer->ready, &feed->ready);
     }
-    peer->blocked = pr_peer_full(e, peer);
+    peer->blocked = !may_send(e, peer);
     return true;
 }
 

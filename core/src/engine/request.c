@@ -128,6 +128,9 @@ static bool refused(const pr_engine *e, const pr_source *source, uint64_t versio
     return source && source->refused_until > e->now.mono_ms && version <= source->refused_version;
 }
 
+/* One outstanding request per log (3.7.7). */
+static bool waits(const pr_member *m) { return m->asked && pr_rule(PR_RULE_one_request); }
+
 /* A link offers the log at this version, complete. */
 void pr_request_consider(pr_engine *e, pr_member *m, pr_peer *peer, uint64_t version) {
     if (!pr_member_up(m) || !m->copy) return;
@@ -137,18 +140,21 @@ void pr_request_consider(pr_engine *e, pr_member *m, pr_peer *peer, uint64_t ver
     if (!origin && !source && !pr_peer_of(m)) source = source_need(e, m->copy, peer);
     if (source && version > source->version) source->version = version;
     bool complete = pr_state_complete(&state);
-    bool need = (!complete && version >= state.floor) || (!state.live && version > state.asof);
+    bool knows = version >= state.floor || !pr_rule(PR_RULE_floor_requests);
+    bool need = (!complete && knows) || (!state.live && version > state.asof);
     /* a relayed log nobody feeds here is subscribed even while it is current */
     bool adopt =
         complete && !need && !origin && !pr_peer_of(m) && version >= state.floor && !subscribed_somewhere(m->copy);
-    if ((!need && !adopt) || m->asked || refused(e, source, version)) return;
+    if (!pr_rule(PR_RULE_adopt_current)) adopt = false;
+    if ((!need && !adopt) || waits(m) || refused(e, source, version)) return;
     if (!origin && pr_peer_of(m)) return; /* the direct stream will do it */
     pr_request_send(e, m, peer);
 }
 
 void pr_request_gap(pr_engine *e, pr_member *m, pr_peer *peer, uint64_t version) {
     e->stats.gaps++;
-    if (m->asked || !pr_member_up(m) || version < pr_log_state(m->copy->log).floor) return;
+    if (waits(m) || !pr_member_up(m)) return;
+    if (version < pr_log_state(m->copy->log).floor && pr_rule(PR_RULE_floor_requests)) return;
     if (refused(e, pr_source_of(m->copy, peer), version)) return;
     pr_request_send(e, m, peer);
 }
@@ -195,7 +201,7 @@ void pr_unsub_relays(pr_engine *e, pr_member *m) {
     pr_peer *direct = pr_peer_of(m);
     if (!direct || !pr_log_complete(m->copy->log)) return;
     pr_source *own = pr_source_of(m->copy, direct);
-    if (!own || !own->subscribed) return;
+    if (!own || !own->subscribed || !pr_rule(PR_RULE_unsub_relay)) return;
     for (pr_node *n = m->copy->sources.next; n != &m->copy->sources; n = n->next) {
         pr_source *source = n->owner;
         if (!source->subscribed || source->peer->inst == m->inst) continue;
@@ -217,7 +223,7 @@ void pr_nak_send(pr_engine *e, pr_peer *peer, uint64_t inst, uint32_t reason, ui
 
 static uint32_t refusal(const pr_copy *copy, const pr_state *state, uint64_t *version) {
     if (!pr_copy_up(copy)) return PR_NAK_NOT_UP;
-    if (!pr_log_complete(copy->log)) return PR_NAK_NOT_COMPLETE;
+    if (!pr_log_servable(copy->log)) return PR_NAK_NOT_COMPLETE;
     *version = pr_log_version(copy->log);
     return pr_log_can_serve(copy->log, state) ? 0 : PR_NAK_BEHIND;
 }
@@ -228,8 +234,10 @@ int pr_request_take(pr_engine *e, pr_peer *peer, const pr_request *request) {
     uint64_t version = 0;
     uint32_t reason = PR_NAK_GONE;
     pr_feed *old = copy ? pr_feed_of(peer, copy) : NULL;
-    if (copy && !(m && m->observer)) reason = refusal(copy, &request->state, &version);
-    if (!reason && !old && peer->feeds_size >= 4 * (e->members_size + 1)) reason = PR_NAK_LIMIT;
+    if (copy && !(m && m->observer && pr_rule(PR_RULE_observer_private)))
+        reason = refusal(copy, &request->state, &version);
+    bool many = peer->feeds_size >= 4 * (e->members_size + 1) && pr_rule(PR_RULE_cursor_limit);
+    if (!reason && !old && many) reason = PR_NAK_LIMIT;
     if (reason) {
         if (old) pr_feed_free(e, old);
         pr_nak_send(e, peer, request->inst, reason, version);
@@ -256,7 +264,7 @@ void pr_nak_take(pr_engine *e, pr_peer *peer, const pr_nak *nak) {
     bool needed = source->subscribed || m->asked == source;
     source->subscribed = false;
     source->welcome_until = e->now.mono_ms + 2 * answer_ms(peer);
-    source->refused_until = e->now.mono_ms + answer_ms(peer);
+    source->refused_until = pr_rule(PR_RULE_nak_waits) ? e->now.mono_ms + answer_ms(peer) : 0;
     source->refused_version = source->version;
     if (m->asked == source) pr_request_clear(e, m);
     if (needed) pr_request_elsewhere(e, m);

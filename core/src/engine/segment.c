@@ -29,6 +29,7 @@ static uint8_t reason_of(uint8_t removal) {
 
 static void show_update(pr_engine *e, const pr_copy *copy, pr_change *change) {
     bool visible = pr_store_visible(e->store, change->entry);
+    if (visible && !copy->target && !pr_rule(PR_RULE_touched_target)) return;
     if (visible) {
         pr_diff_update(e->store, change->entry, change->old_dot, change->old.meta);
         if (copy->target)
@@ -86,13 +87,14 @@ static pr_member *wanted(pr_engine *e, pr_peer *peer, uint32_t wire, int *rc) {
         *rc = PRESENCE_EPROTOCOL;
         return NULL;
     }
-    if (inst == e->inst) {
+    if (inst == e->inst && pr_rule(PR_RULE_own_log)) {
         e->broken_text = "a frame of my own log";
         *rc = PRESENCE_EPROTOCOL;
         return NULL;
     }
     pr_member *m = pr_member_of(e, inst);
-    if (m && m->copy && (!wire || pr_source_welcome(e, pr_source_of(m->copy, peer)))) return m;
+    bool asked = !wire || !pr_rule(PR_RULE_asked_only);
+    if (m && m->copy && (asked || pr_source_welcome(e, pr_source_of(m->copy, peer)))) return m;
     e->stats.frames_dropped++;
     return NULL;
 }
@@ -174,9 +176,9 @@ static void drop_definitions(pr_engine *e, pr_peer *peer) {
 }
 
 int pr_logdef_take(pr_engine *e, pr_peer *peer, const pr_logdef *definition) {
-    uint64_t inst = definition->lane ? PR_IGNORED : definition->inst,
+    uint64_t inst = definition->lane && pr_rule(PR_RULE_lane_zero) ? PR_IGNORED : definition->inst,
              held = pr_map_get(&peer->defined, definition->log);
-    if (held && held != inst) {
+    if (held && held != inst && pr_rule(PR_RULE_logdef_once)) {
         e->broken_text = "a log index defined twice";
         return PRESENCE_EPROTOCOL;
     }

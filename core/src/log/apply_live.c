@@ -8,6 +8,7 @@
 #include "log_state.h"
 
 static bool well_formed(const pr_live *f) {
+    if (!pr_rule(PR_RULE_frame_order)) return true;
     if (f->lo > f->hi || f->hi > f->w) return false;
     uint64_t previous = f->lo;
     for (size_t i = 0; i < f->eids_size; previous = f->eids[i++])
@@ -30,7 +31,7 @@ static int collect_dead(pr_log *log, const pr_live *f, pr_changes *out) {
 static void advance(pr_state *s, const pr_live *f) {
     uint64_t live_from = f->lo == 0 ? f->w : s->live_from;
     if (f->w > s->floor) s->floor = f->w;
-    s->live = f->hi < s->have;
+    s->live = f->hi < s->have && pr_rule(PR_RULE_live_unknown);
     s->live_from = s->live ? live_from : 0;
     s->live_pos = s->live ? f->hi : 0;
     s->asof = s->live ? 0 : live_from;
@@ -40,8 +41,9 @@ int pr_log_apply_live(pr_log *log, const pr_live *f, pr_changes *out) {
     pr_state *s = &log->state;
     out->size = out->bytes = 0;
     if (log->own || !well_formed(f)) return PRESENCE_EPROTOCOL;
-    if (s->have == 0 || f->w < s->floor || (!s->live && s->asof >= f->w)) return PR_STALE;
-    if (f->lo != 0 && (!s->live || f->lo != s->live_pos)) return PR_GAP;
+    if (s->have == 0 || (f->w < s->floor && pr_rule(PR_RULE_live_floor)) || (!s->live && s->asof >= f->w))
+        return PR_STALE;
+    if (f->lo != 0 && (!s->live || f->lo != s->live_pos) && pr_rule(PR_RULE_live_continues)) return PR_GAP;
     if (collect_dead(log, f, out) != 0) {
         out->size = out->bytes = 0;
         return PRESENCE_ENOMEM;

@@ -32,6 +32,7 @@ static bool ups_well_formed(const pr_segment *f) {
 }
 
 static bool well_formed(const pr_segment *f) {
+    if (!pr_rule(PR_RULE_frame_order)) return true;
     return f->x <= f->T && f->x2 <= f->T2 && f->x <= f->x2 && f->T <= f->T2 && removed_well_formed(f) &&
            ups_well_formed(f);
 }
@@ -39,9 +40,14 @@ static bool well_formed(const pr_segment *f) {
 static bool stale(const pr_state *s, const pr_segment *f) { return !s->live && f->T2 <= s->asof && f->x2 <= s->have; }
 
 static bool acceptable(const pr_state *s, const pr_segment *f) {
-    bool overlaps = !s->live && f->x <= s->have && s->have <= f->x2 && f->T <= s->asof && s->asof <= f->T2;
-    bool absence_counts = f->x == s->have || f->x2 == f->T2; /* evidence only in a final frame */
-    bool not_older = f->x2 == f->x || f->T2 >= s->floor;     /* than what is known to be dead */
+    bool from = f->x <= s->have || !pr_rule(PR_RULE_seg_from_have),
+         no_gap = f->T <= s->asof || !pr_rule(PR_RULE_no_gap);
+    bool known = !s->live || !pr_rule(PR_RULE_seg_in_live);
+    bool overlaps = known && from && s->have <= f->x2 && no_gap && s->asof <= f->T2;
+    /* evidence only in a final frame */
+    bool absence_counts = f->x == s->have || f->x2 == f->T2 || !pr_rule(PR_RULE_absence_final);
+    /* than what is known to be dead */
+    bool not_older = f->x2 == f->x || f->T2 >= s->floor || !pr_rule(PR_RULE_floor_entries);
     return overlaps && absence_counts && not_older;
 }
 
@@ -66,8 +72,8 @@ static int look_up(pr_log *log, const pr_segment *f, pr_changes *out, size_t *jo
     for (size_t i = 0; i < f->ups_size; i++) {
         const pr_up *u = &f->ups[i];
         pr_id id = held_of(log)[i] = pr_index_find(&log->births, u->eid);
-        if (id == 0 && u->patch) return PR_GAP;
-        if (dot_is_taken(log, u, id)) return PRESENCE_EPROTOCOL;
+        if (id == 0 && u->patch && pr_rule(PR_RULE_patch_held)) return PR_GAP;
+        if (dot_is_taken(log, u, id) && pr_rule(PR_RULE_dot_once)) return PRESENCE_EPROTOCOL;
         if (id == 0) {
             ++*joins;
             out->bytes += u->topic.size + u->key.size + u->meta.size;
@@ -75,8 +81,9 @@ static int look_up(pr_log *log, const pr_segment *f, pr_changes *out, size_t *jo
         }
         pr_view v;
         pr_store_view(log->store, id, &v);
-        if (v.dot > u->dot || !same_entity(&v, u)) return PRESENCE_EPROTOCOL;
-        if (v.dot == u->dot) continue;
+        if (v.dot > u->dot && pr_rule(PR_RULE_older_entity)) return PRESENCE_EPROTOCOL;
+        if (!same_entity(&v, u) && pr_rule(PR_RULE_same_entity)) return PRESENCE_EPROTOCOL;
+        if (v.dot >= u->dot) continue;
         ++*updates;
         out->bytes += v.topic.size + v.key.size + v.meta.size + u->meta.size;
     }
@@ -98,7 +105,7 @@ static int sort_eids(pr_log *log, const pr_segment *f) {
         if (i > 0 && eids[i] <= eids[i - 1]) ascending = false;
     }
     if (!ascending) qsort(eids, f->ups_size, sizeof *eids, by_eid);
-    for (size_t i = 0, r = 0; i < f->ups_size; i++) {
+    for (size_t i = 0, r = 0; i < f->ups_size && pr_rule(PR_RULE_eid_once); i++) {
         if (i > 0 && eids[i] == eids[i - 1]) return PRESENCE_EPROTOCOL;
         while (r < f->removed_size && f->removed[r].eid < eids[i]) r++;
         if (r < f->removed_size && f->removed[r].eid == eids[i]) return PRESENCE_EPROTOCOL;
@@ -126,7 +133,8 @@ static int collect_dead(pr_log *log, const pr_segment *f, pr_changes *out, size_
         pr_id id = pr_index_find(&log->births, f->removed[i].eid);
         if (id != 0 && pr_changes_leave(out, log, id, f->removed[i].reason) != 0) return PRESENCE_ENOMEM;
     }
-    if (f->x < log->state.have && collect_absent(log, f, out) != 0) return PRESENCE_ENOMEM;
+    if (f->x < log->state.have && pr_rule(PR_RULE_inference) && collect_absent(log, f, out) != 0)
+        return PRESENCE_ENOMEM;
     pr_changes_sort_leaves(out, from);
     return 0;
 }
@@ -213,7 +221,7 @@ static void commit(pr_log *log, const pr_segment *f, const pr_changes *out, size
     for (size_t i = 0; i < leaves_from; i++) settle_up(log, &out->items[i]);
     s->have = f->x2;
     s->asof = f->T2;
-    if (f->T2 > s->floor) s->floor = f->T2;
+    if (f->T2 > s->floor || !pr_rule(PR_RULE_floor_rises)) s->floor = f->T2;
     pr_log_remove_leaves(log, out, leaves_from, f->T2);
     pr_log_removed_all(log);
 }

@@ -47,6 +47,7 @@ void pr_log_remove_leaves(pr_log *log, const pr_changes *c, size_t from, uint64_
         pr_view v;
         pr_store_view(log->store, c->items[i].entry, &v);
         pr_log_forget_entry(log, &v);
-        if (log->keeps_removals) pr_ring_push(&log->ring, version, v.eid, c->items[i].reason);
+        uint8_t reason = pr_rule(PR_RULE_reasons) ? c->items[i].reason : PR_REMOVED_UNTRACK;
+        if (log->keeps_removals) pr_ring_push(&log->ring, version, v.eid, reason);
     }
 }

@@ -62,6 +62,9 @@ uint64_t pr_log_version(const pr_log *log) { return log->state.live ? 0 : log->s
 pr_state pr_log_state(const pr_log *log) { return log->state; }
 bool pr_log_complete(const pr_log *log) { return pr_state_complete(&log->state); }
 size_t pr_log_size(const pr_log *log) { return log->births.live; }
+bool pr_log_servable(const pr_log *log) {
+    return pr_log_complete(log) || (!pr_rule(PR_RULE_serve_complete) && !log->state.live);
+}
 uint64_t pr_log_sum(const pr_log *log) { return log->sum; }
 pr_id pr_log_find(const pr_log *log, uint64_t eid) { return pr_index_find(&log->births, eid); }
 

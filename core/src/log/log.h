@@ -29,6 +29,7 @@ uint16_t pr_log_index(const pr_log *);
 uint64_t pr_log_version(const pr_log *); /* own: ver; replica: asof (0 while unknown) */
 pr_state pr_log_state(const pr_log *);
 bool pr_log_complete(const pr_log *);
+bool pr_log_servable(const pr_log *);            /* may be served and advertised: complete copies only */
 size_t pr_log_size(const pr_log *);              /* entities */
 uint64_t pr_log_sum(const pr_log *);             /* P11, kept at O(1) per change */
 pr_id pr_log_find(const pr_log *, uint64_t eid); /* 0 = none */

@@ -4,6 +4,7 @@
 
 #include "log.h"
 #include "log_index.h"
+#include "mutant.h"
 #include "removal_ring.h"
 #include "stops.h"
 

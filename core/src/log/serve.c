@@ -9,10 +9,11 @@
 #include <stdlib.h>
 
 pr_cursor pr_cursor_from_state(const pr_state *s) {
-    return (pr_cursor){.state = *s, .base = pr_state_complete(s) ? s->have : 0};
+    return (pr_cursor){.state = *s, .base = pr_state_complete(s) || !pr_rule(PR_RULE_patch_base) ? s->have : 0};
 }
 
 static bool consistent(const pr_state *s) {
+    if (!pr_rule(PR_RULE_state_consistent)) return true;
     if (s->have > s->floor) return false;
     if (s->live) return s->live_from <= s->floor && s->live_pos <= s->have;
     return s->have <= s->asof && s->asof <= s->floor;
@@ -20,7 +21,8 @@ static bool consistent(const pr_state *s) {
 
 bool pr_log_can_serve(const pr_log *log, const pr_state *s) {
     uint64_t w = log->state.asof;
-    return pr_log_complete(log) && consistent(s) && w >= s->floor && w >= s->have && (s->live || s->asof <= w);
+    bool known = w >= s->floor || !pr_rule(PR_RULE_floor_requests);
+    return pr_log_servable(log) && consistent(s) && known && w >= s->have && (s->live || s->asof <= w);
 }
 
 bool pr_log_has_more(const pr_log *log, const pr_state *s) {
@@ -66,10 +68,20 @@ static int removals_of_origin(pr_log *log, const pr_state *s, removal_list *list
     return 0;
 }
 
+/* A state between two stops may know of entities that were born and died here unseen. */
+static bool stop_of(const pr_log *log, uint64_t version, uint64_t *position) {
+    uint64_t held = 0;
+    if (pr_rule(PR_RULE_relay_stops)) return pr_stops_find(&log->stops, version, position);
+    uint32_t above = pr_stops_above(&log->stops, version);
+    if (above > 0) pr_stops_at(&log->stops, above - 1, &held, position);
+    return above > 0;
+}
+
 /* The ring position of the receiver's asof: the cursor's, or that of a stop. */
 static bool position_of(const pr_log *log, const pr_cursor *c, uint64_t *position) {
     *position = c->ring_pos;
-    if (!c->ring_pos_known && !pr_stops_find(&log->stops, c->state.asof, position)) return false;
+    bool known = c->ring_pos_known && pr_rule(PR_RULE_ring_position);
+    if (!known && !stop_of(log, c->state.asof, position)) return false;
     return *position >= log->ring.begin && *position <= log->ring.end;
 }
 
@@ -121,7 +133,7 @@ static size_t sort_removals(pr_log *log, size_t size) {
     qsort(r, size, sizeof *r, by_eid);
     size_t n = 1;
     for (size_t i = 1; i < size; i++)
-        if (r[i].eid != r[n - 1].eid) r[n++] = r[i];
+        if (r[i].eid != r[n - 1].eid || !pr_rule(PR_RULE_removed_once)) r[n++] = r[i];
     return n;
 }
 
@@ -168,7 +180,7 @@ static int list_live(pr_log *log, uint64_t lo, uint64_t have, size_t *size, uint
 
 static int serve_live(pr_log *log, pr_cursor *c, pr_live *out) {
     pr_state *s = &c->state;
-    uint64_t w = log->state.asof, lo = s->live ? s->live_pos : 0, hi;
+    uint64_t w = log->state.asof, lo = s->live || !pr_rule(PR_RULE_live_pos_ends) ? s->live_pos : 0, hi;
     size_t size;
     if (list_live(log, lo, s->have, &size, &hi) != 0) return PRESENCE_ENOMEM;
     *out = (pr_live){.w = w, .lo = lo, .hi = hi, .eids = log->eids.data, .eids_size = size};
@@ -180,7 +192,7 @@ static int serve_live(pr_log *log, pr_cursor *c, pr_live *out) {
     if (w > s->floor) s->floor = w;
     s->live = hi < s->have;
     s->asof = s->live ? 0 : s->live_from;
-    s->live_pos = s->live ? hi : 0;
+    s->live_pos = s->live || !pr_rule(PR_RULE_live_pos_ends) ? hi : 0;
     if (!s->live) s->live_from = 0;
     return PR_SERVED_LIVE;
 }
@@ -230,6 +242,7 @@ static int serve_segment(pr_log *log, pr_cursor *c, bool patches, const removal_
     if (list->reached == log->state.asof) {
         size_t target = log->options.chunk_target;
         size_t room = list->bytes < target ? target - list->bytes : 0;
+        if (!pr_rule(PR_RULE_shared_budget)) room = target;
         if (list_ups(log, c, patches ? c->base : 0, list->size == 0, room, out) != 0) return PRESENCE_ENOMEM;
         out->count_hint = still_to_come(log, out);
     }

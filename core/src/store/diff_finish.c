@@ -5,7 +5,7 @@
 /* ---- what each entity comes to ---- */
 
 static uint8_t outcome(const pr_pending *p, bool after, uint64_t dot) {
-    if (!p->before) return after ? PRESENCE_JOIN : 0;
+    if (!p->before) return after || (p->entry && !pr_rule(PR_RULE_squash)) ? PRESENCE_JOIN : 0;
     if (!after) return PRESENCE_LEAVE;
     return dot != p->dot_before ? PRESENCE_UPDATE : 0;
 }
@@ -36,7 +36,7 @@ static void settle(pr_store *s, pr_pending *p) {
     pr_entry *e = p->entry ? pr_entry_at(s, p->entry) : NULL;
     p->dot = e ? pr_entry_dot(s, p->entry) : 0;
     p->kind = outcome(p, e && e->flags & PR_VISIBLE, p->dot);
-    if (p->kind == PRESENCE_LEAVE) p->dot = p->dot_before;
+    if (p->kind == PRESENCE_LEAVE && (!e || pr_rule(PR_RULE_leave_as_shown))) p->dot = p->dot_before;
     if (e) settle_prev(s, p, e);
     if (!t->watched) p->kind = 0;
     if (!p->kind) return;
@@ -94,6 +94,7 @@ static void mark_edge(pr_store *s, size_t start, size_t end) {
     pr_pending *first = &c->items[c->order[c->groups[start]]], *last = &c->items[c->order[c->groups[end - 1]]];
     pr_id head = pr_key_head(s, c->topics[first->topic].topic, first->hash, key_of(s, first));
     size_t after = head ? pr_key_visible(s, head) : 0, before = after + leaves - joins;
+    if (!pr_rule(PR_RULE_net_edges)) before = joins ? after - 1 : after + leaves;
     /* joins come first and leaves last in the order of the diff */
     first->first = first->kind == PRESENCE_JOIN && !before;
     last->last = last->kind == PRESENCE_LEAVE && !after;

@@ -6,6 +6,7 @@
 #include "blob.h"
 #include "diff.h"
 #include "hash.h"
+#include "mutant.h"
 #include "table.h"
 #include <stdatomic.h>
 
