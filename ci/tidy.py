@@ -15,7 +15,8 @@ BANNED = {
     r"\b(strcpy|strcat|sprintf|vsprintf|gets|strtok|atoi)\s*\(": "unbounded or stateful libc call",
     r"\b_Thread_local\b|\b__thread\b": "thread-local state",
 }
-LAYERS = ["base", "store", "log", "wire", "engine", "transport", "net", "api"]  # downward only; sim stands beside net
+LAYERS = ["base", "store", "log", "wire", "engine", "transport", "net", "api"]  # downward only; sim and virtual stand beside net
+BESIDE_NET = ("sim", "virtual")
 PURE = {"base", "store", "log", "wire", "engine"}
 PURE_BANNED = r"\b(malloc|calloc|realloc|free|time|clock_gettime|gettimeofday|rand|random|getenv|printf|socket|pthread_\w+)\s*\("
 LEFTOVER = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK"]) + r")\b")
@@ -63,8 +64,9 @@ def check_direction(path, lines, say):
     layer = path.relative_to(ROOT).parts
     if layer[:2] != ("core", "src"):
         return
-    depth = LAYERS.index("net" if layer[2] == "sim" else layer[2])
-    above = {header.name for name in LAYERS[depth:] if name != layer[2] for header in (ROOT / "core/src" / name).glob("*.h")}
+    depth = LAYERS.index("net" if layer[2] in BESIDE_NET else layer[2])
+    beside = BESIDE_NET if layer[2] in ("net", *BESIDE_NET) else ()
+    above = {header.name for name in (*LAYERS[depth:], *beside) if name != layer[2] for header in (ROOT / "core/src" / name).glob("*.h")}
     for number, line in enumerate(lines, 1):
         found = re.match(r'#include "([^"]+)"', line)
         if found and found.group(1) in above:
@@ -98,7 +100,8 @@ def main():
         if path.suffix in {".c", ".h"}:
             check_c(path, lines, say)
             check_direction(path, lines, say)
-            names[path.name].append(relative)
+            public = relative.parts[:2] == ("core", "include")  # included by its folder too
+            names["/".join(relative.parts[2:]) if public else path.name].append(relative)
     for name, places in names.items():
         if len(places) > 1:
             failures.append(f"{places[0]}: the file name {name} is not unique: {', '.join(map(str, places))}")

@@ -5,6 +5,7 @@ set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/presence)
 
 install(TARGETS presence EXPORT presence-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(FILES ${CMAKE_CURRENT_SOURCE_DIR}/include/presence.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(FILES ${CMAKE_CURRENT_SOURCE_DIR}/include/presence/sim.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/presence)
 if(TARGET presence_cli)
     install(TARGETS presence_cli presence_simulator RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()

@@ -147,6 +147,17 @@ static void hook_log(void *owner, int level, const char *line) {
     pr_log_line(&((presence_tracker *)owner)->lines, level, "%s", line);
 }
 
+static void tell_why(presence_tracker *tracker, pr_note *last) {
+    bool conflict = tracker->end == PRESENCE_ENAME;
+    const char *text = conflict ? tracker->ended_text : tracker->crashed ? "crashed by the test" : "stopped";
+    last->code = conflict || tracker->crashed ? tracker->end : 0;
+    snprintf(last->text, sizeof last->text, "%s", text);
+    pr_log_line(&tracker->lines, conflict ? PRESENCE_LOG_ERROR : PRESENCE_LOG_INFO, "tracker.stopped reason=%s",
+                conflict           ? "name_conflict"
+                : tracker->crashed ? "crash"
+                                   : "stop");
+}
+
 static void hook_ended(void *owner) {
     presence_tracker *tracker = owner;
     pthread_rwlock_wrlock(&tracker->lock);
@@ -155,12 +166,7 @@ static void hook_ended(void *owner) {
     pthread_mutex_lock(&tracker->events);
     if (tracker->queue.size == 0) tracker->wake_due = true;
     pr_note *last = pr_queue_close(&tracker->queue);
-    if (last) {
-        last->code = tracker->end == PRESENCE_ENAME ? PRESENCE_ENAME : 0;
-        snprintf(last->text, sizeof last->text, "%s", last->code ? tracker->ended_text : "stopped");
-        pr_log_line(&tracker->lines, last->code ? PRESENCE_LOG_ERROR : PRESENCE_LOG_INFO, "tracker.stopped reason=%s",
-                    last->code ? "name_conflict" : "stop");
-    }
+    if (last) { tell_why(tracker, last); }
     pthread_mutex_unlock(&tracker->events);
     pthread_rwlock_unlock(&tracker->lock);
     hook_turn(tracker);

@@ -1,6 +1,7 @@
 /* Opening a tracker, and the door every call goes through. */
 #define _GNU_SOURCE 1 /* writer preference of the lock */
 #include "tracker.h"
+#include "hash.h"
 #include "net.h"
 #include <stdio.h>
 #include <string.h>
@@ -143,7 +144,22 @@ static void set_options(const presence_config *config, pr_engine_options *option
     options->meta_bytes = (uint32_t)pr_config_number(config, PR_OPTION_meta_bytes);
 }
 
-static int make_engine(presence_tracker *tracker, presence_config *config, bool memory) {
+/* Members of a virtual network that name nobody to join join all that run. */
+static int make_all_seeds(const presence_tracker *tracker, const presence_config *config, pr_virtual *network,
+                          seed_list *seeds) {
+    pr_buffer all;
+    if (!network || config->values[PR_OPTION_join]) {
+        return make_seeds(tracker, pr_config_text(config, PR_OPTION_join), seeds);
+    }
+    pr_buffer_init(&all, tracker->alloc, SIZE_MAX / 2);
+    pr_virtual_addresses(network, &all);
+    pr_buffer_append(&all, "", 1);
+    int failed = all.failed ? all.failed : make_seeds(tracker, (const char *)all.data, seeds);
+    pr_buffer_free(&all);
+    return failed;
+}
+
+static int make_engine(presence_tracker *tracker, presence_config *config, pr_virtual *network, bool alone) {
     pr_engine_options options = pr_engine_options_default();
     char texts[PR_ADDRESSES_MAX][PR_ADDRESS_MAX + 1];
     seed_list seeds = {0};
@@ -160,8 +176,9 @@ static int make_engine(presence_tracker *tracker, presence_config *config, bool 
     if (options.inst == 0) options.inst = 1;
     options.inc = pr_transport_wall_ms(tracker->net);
     options.name = pr_cstr(tracker->name);
-    int failed = memory ? 0 : make_seeds(tracker, pr_config_text(config, PR_OPTION_join), &seeds);
-    if (!failed && !memory) set_addresses(tracker, config, &options, texts);
+    tracker->cluster = pr_hash(options.cluster.data, options.cluster.size, 0);
+    int failed = alone ? 0 : make_all_seeds(tracker, config, network, &seeds);
+    if (!failed && !alone) set_addresses(tracker, config, &options, texts);
     options.seeds = seeds.items;
     options.seeds_size = seeds.size;
     if (!failed) failed = pr_engine_new(tracker->alloc, &options, pr_transport_now(tracker->net), &tracker->engine);
@@ -169,10 +186,12 @@ static int make_engine(presence_tracker *tracker, presence_config *config, bool 
     return failed ? pr_config_fail(config, failed, "the tracker could not be made: %s", presence_strerror(failed)) : 0;
 }
 
-static int make_net(presence_tracker *tracker, presence_config *config, bool memory) {
-    const char *listen = memory ? "" : pr_config_text(config, PR_OPTION_listen), *why = NULL;
+static int make_net(presence_tracker *tracker, presence_config *config, pr_virtual *network, bool alone) {
+    const char *listen = alone ? "" : pr_config_text(config, PR_OPTION_listen), *why = NULL;
+    const char *name = pr_config_text(config, PR_OPTION_name);
     pr_transport_hooks hooks = pr_settle_hooks(tracker);
-    int failed = pr_net_new(tracker->alloc, &hooks, listen, &tracker->net, &why);
+    int failed = network ? pr_virtual_join(network, tracker->alloc, &hooks, name, listen, &tracker->net, &why)
+                         : pr_net_new(tracker->alloc, &hooks, listen, &tracker->net, &why);
     if (failed) {
         return pr_config_fail(config, failed, "listen on \"%s\": %s", listen, why ? why : presence_strerror(failed));
     }
@@ -234,18 +253,16 @@ static presence_tracker *make(presence_config *config) {
     return tracker;
 }
 
-int presence_tracker_open(presence_config *config, presence_tracker **out) {
-    if (out) *out = NULL;
-    if (!config || !out) return PRESENCE_EINVAL;
+int pr_tracker_open(presence_config *config, pr_virtual *network, presence_tracker **out) {
     int failed = pr_config_check_all(config);
     if (failed) return failed;
     presence_tracker *tracker = make(config);
     if (!tracker) return pr_config_fail(config, PRESENCE_ENOMEM, "out of memory");
-    bool memory = pr_config_number(config, PR_OPTION_transport) == PR_TRANSPORT_MEMORY;
+    bool alone = !network && pr_config_number(config, PR_OPTION_transport) == PR_TRANSPORT_MEMORY;
     failed = pr_queue_init(&tracker->queue, tracker->alloc, (size_t)pr_config_number(config, PR_OPTION_queue_bytes));
     if (failed) pr_config_fail(config, failed, "out of memory");
-    if (!failed) failed = make_net(tracker, config, memory);
-    if (!failed) failed = make_engine(tracker, config, memory);
+    if (!failed) failed = make_net(tracker, config, network, alone);
+    if (!failed) failed = make_engine(tracker, config, network, alone);
     if (!failed) {
         pr_log_line(&tracker->lines, PRESENCE_LOG_INFO, "tracker.opened address=%s",
                     *tracker->address ? tracker->address : "none");
@@ -258,4 +275,9 @@ int presence_tracker_open(presence_config *config, presence_tracker **out) {
     }
     *out = tracker;
     return 0;
+}
+
+int presence_tracker_open(presence_config *config, presence_tracker **out) {
+    if (out) *out = NULL;
+    return config && out ? pr_tracker_open(config, NULL, out) : PRESENCE_EINVAL;
 }

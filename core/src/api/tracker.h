@@ -14,6 +14,7 @@
 #include "memory.h"
 #include "queue.h"
 #include "transport.h"
+#include "virtual.h"
 #include <pthread.h>
 
 struct presence_tracker {
@@ -24,6 +25,8 @@ struct presence_tracker {
     pr_engine *engine;
     pr_transport *net;
     int end;          /* what calls give: 0 while it runs, ECLOSED, ENAME */
+    bool crashed;     /* by presence_sim_crash */
+    uint64_t cluster; /* hash of its name */
     bool want_wake;   /* the loop has a wake or a line to deliver */
     bool want_signal; /* somebody waits for `changed` */
     pr_action action; /* the one being settled: large, so not on a stack */
@@ -53,6 +56,9 @@ struct presence_tracker {
 
     pr_log_lines lines;
 };
+
+/* As presence_tracker_open; network NULL: the real one. */
+int pr_tracker_open(presence_config *, pr_virtual *network, presence_tracker **out);
 
 /* ---- entering calls: 0, or EINVAL, EFORKED, `end` (then nothing is locked) ---- */
 int pr_tracker_enter_write(presence_tracker *);
