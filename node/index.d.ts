@@ -171,6 +171,8 @@ export interface Options extends Hooks {
   connectTimeoutMs?: number
   leaveGraceMs?: number
   flushMs?: number
+  /** how frames over 4 KiB are sent; default lz4 */
+  compression?: 'off' | 'lz4' | 'zstd'
   queueBytes?: number
   callbackQueue?: number
   fetchTimeoutMs?: number
@@ -217,6 +219,7 @@ export interface Statistics {
   queueBytes: number
   queueEvents: number
   resyncs: number
+  bytesSaved: number
 }
 
 /**

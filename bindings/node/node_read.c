@@ -150,7 +150,7 @@ static const struct {
     FIELD(updates),        FIELD(leaves),           FIELD(frames_in),     FIELD(frames_out),    FIELD(bytes_in),
     FIELD(bytes_out),      FIELD(segments_applied), FIELD(lives_applied), FIELD(gaps),          FIELD(frames_stale),
     FIELD(frames_dropped), FIELD(protocol_errors),  FIELD(dials),         FIELD(dial_failures), FIELD(queue_bytes),
-    FIELD(queue_events),   FIELD(resyncs),
+    FIELD(queue_events),   FIELD(resyncs),          FIELD(bytes_saved),
 };
 
 /* stats(handle) -> [name, number, …] */

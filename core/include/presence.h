@@ -170,6 +170,7 @@ typedef struct {
     uint64_t segments_applied, lives_applied, gaps, frames_stale, frames_dropped, protocol_errors;
     uint64_t dials, dial_failures;
     uint64_t queue_bytes, queue_events, resyncs; /* queue_*: now */
+    uint64_t bytes_saved;                        /* of what was sent, by compression */
 } presence_statistics;
 
 /* ---- Configuration ---- */

@@ -57,7 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     pr_buffer_init(&w->first, &w->alloc, (size_t)1 << 26);
     pr_buffer_init(&w->second, &w->alloc, (size_t)1 << 26);
     take_stream(w, data, size);
-    if (size) take(w, &(pr_frame_in){data[0] & 31, data + 1, size - 1});
+    if (size) take(w, &(pr_frame_in){.type = data[0] & 31, .payload = data + 1, .size = size - 1});
     pr_decoder_free(w->decoder);
     pr_buffer_free(&w->first);
     pr_buffer_free(&w->second);

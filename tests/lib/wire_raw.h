@@ -51,7 +51,7 @@ static inline int raw_decode(uint8_t type, struct raw *r, pr_message *out) {
     uint8_t *copy = malloc(r->size ? r->size : 1);
     assert_non_null(copy);
     memcpy(copy, r->data, r->size);
-    pr_frame_in frame = {type, copy, r->size};
+    pr_frame_in frame = {.type = type, .payload = copy, .size = r->size};
     int result = pr_decode(pair.decoder, &frame, &pair.out);
     if (out) *out = pair.out;
     free(copy);

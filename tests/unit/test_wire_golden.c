@@ -54,7 +54,7 @@ static uint8_t *copy_of(const uint8_t *data, size_t size) {
 /* a frame without crc around a payload; read and decoded, whatever comes of it */
 static int decode_payload(wire_pair *pair, uint8_t type, const uint8_t *payload, size_t size) {
     uint8_t *copy = copy_of(payload, size);
-    pr_frame_in frame = {type, copy, size};
+    pr_frame_in frame = {.type = type, .payload = copy, .size = size};
     int result = pr_decode(pair->decoder, &frame, &pair->out);
     free(copy);
     assert_true(result == 0 || result == PRESENCE_EPROTOCOL || result == PRESENCE_EUNSUPPORTED);
@@ -138,7 +138,7 @@ static void fields_of_a_later_version_are_skipped(void **state) {
         memcpy(longer, unknown, sizeof unknown);
         memcpy(longer + sizeof unknown, kept + 4, size);
         memcpy(longer + sizeof unknown + size, unknown, sizeof unknown);
-        pr_frame_in frame = {all[i].message.type, longer, size + 2 * sizeof unknown};
+        pr_frame_in frame = {.type = all[i].message.type, .payload = longer, .size = size + 2 * sizeof unknown};
         assert_int_equal(pr_decode(pair.decoder, &frame, &pair.out), 0);
         assert_messages(&all[i].message, &pair.out);
     }

@@ -274,7 +274,7 @@ static void garbage_never_crashes(void **state) {
     for (int i = 0; i < 100000; i++) {
         size_t size = (size_t)sample_below(s, 300);
         for (size_t j = 0; j < size; j++) data[j] = (uint8_t)(sample_number(s) & (j % 3 ? 0xff : 0x7f));
-        pr_frame_in frame = {(uint8_t)(1 + i % 12), data + 300 - size, size};
+        pr_frame_in frame = {.type = (uint8_t)(1 + i % 12), .payload = data + 300 - size, .size = size};
         memmove(data + 300 - size, data, size);
         int result = pr_decode(pair.decoder, &frame, &pair.out);
         assert_true(result == 0 || result == PRESENCE_EPROTOCOL);

@@ -138,7 +138,7 @@ static void a_record_without_name_says_nothing_fixed(void **state) {
     wire_pair pair;
     wire_pair_open(&pair);
     struct raw *r = digest(one);
-    pr_frame_in frame = {PR_HEARTBEAT, r->data, r->size};
+    pr_frame_in frame = {.type = PR_HEARTBEAT, .payload = r->data, .size = r->size};
     assert_int_equal(pr_decode(pair.decoder, &frame, &pair.out), 0);
     assert_record(&pair.out.as.heartbeat.digest.items[0],
                   &(pr_record){.inst = 1, .addresses = {"a:1"}}); /* addresses_size is 0 */
@@ -173,7 +173,7 @@ static void unlinked_comes_packed_or_not(void **state) {
     raw_bytes(r, 7, NULL, 0);
     raw_bytes(r, 7, two, 16);
     raw_fixed64(r, 7, 3);
-    pr_frame_in frame = {PR_HEARTBEAT, r->data, r->size};
+    pr_frame_in frame = {.type = PR_HEARTBEAT, .payload = r->data, .size = r->size};
     assert_int_equal(pr_decode(pair.decoder, &frame, &pair.out), 0);
     assert_int_equal(pair.out.as.heartbeat.unlinked_size, 3);
     for (uint64_t i = 0; i < 3; i++) assert_int_equal(pair.out.as.heartbeat.unlinked[i], i + 1);

@@ -42,7 +42,7 @@ static void decoding_survives_every_failure(void **state) {
     for (int i = 0; i < 600; i++) {
         const pr_message *m = sample_next(s, (uint8_t)(1 + i % 12));
         size_t size = wire_encode(&pair, m);
-        pr_frame_in frame = {m->type, pair.buffer.data + 4, size - 8};
+        pr_frame_in frame = {.type = m->type, .payload = pair.buffer.data + 4, .size = size - 8};
         failures += decode_with_failures(&frame, m);
     }
     assert_true(failures > 200);
@@ -59,7 +59,7 @@ static void a_failure_is_told_once(void **state) {
     static pr_message out;
     static const uint8_t unlinked[] = {0x39, 1, 2, 3, 4, 5, 6, 7, 8};
     assert_int_equal(pr_decoder_new(&alloc, &decoder), 0);
-    pr_frame_in frame = {PR_HEARTBEAT, unlinked, sizeof unlinked};
+    pr_frame_in frame = {.type = PR_HEARTBEAT, .payload = unlinked, .size = sizeof unlinked};
     h.fail_in = 1;
     assert_int_equal(pr_decode(decoder, &frame, &out), PRESENCE_ENOMEM);
     frame.size--;
@@ -137,7 +137,7 @@ static void scratch_is_bounded_and_given_back(void **state) {
     m.as.live.eids = eid_list;
     size_t size = wire_encode(&pair, &m);
     for (int i = 0; i < 3; i++) {
-        pr_frame_in frame = {PR_LIVE, pair.buffer.data + 4, size - 8};
+        pr_frame_in frame = {.type = PR_LIVE, .payload = pair.buffer.data + 4, .size = size - 8};
         assert_int_equal(pr_decode(decoder, &frame, out), 0);
         assert_lives(&m.as.live, &out->as.live);
     }
@@ -145,7 +145,9 @@ static void scratch_is_bounded_and_given_back(void **state) {
     m = (pr_message){.type = PR_UNSUB, .as = {.unsub = 1}};
     free(eid_list);
     size = wire_encode(&pair, &m);
-    assert_int_equal(pr_decode(decoder, &(pr_frame_in){PR_UNSUB, pair.buffer.data + 4, size - 8}, out), 0);
+    assert_int_equal(
+        pr_decode(decoder, &(pr_frame_in){.type = PR_UNSUB, .payload = pair.buffer.data + 4, .size = size - 8}, out),
+        0);
     assert_int_equal(h.bytes, empty);
     pr_decoder_free(decoder);
     wire_pair_close(&pair);
@@ -161,7 +163,7 @@ static void nothing_is_allocated_for_a_promise(void **state) {
     static pr_message out;
     assert_int_equal(pr_decoder_new(&alloc, &decoder), 0);
     static const uint8_t hint[] = {0x48, 0xff, 0xff, 0xff, 0xff, 0x0f, 0x10, 0xff, 0xff, 0xff, 0xff, 0x0f};
-    pr_frame_in frame = {PR_SEGMENT, hint, sizeof hint};
+    pr_frame_in frame = {.type = PR_SEGMENT, .payload = hint, .size = sizeof hint};
     assert_int_equal(pr_decode(decoder, &frame, &out), 0);
     assert_int_equal(out.as.segment.count_hint, UINT32_MAX);
     assert_true(h.bytes < 4096);

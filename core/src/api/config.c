@@ -47,6 +47,8 @@ static int64_t choice_index(const char *value, const char *const *choices, size_
 int64_t pr_config_choice(int option, const char *value) {
     static const char *const transports[] = {"mesh", "memory", "nats"};
     static const char *const levels[] = {"", "error", "warning", "info", "debug"};
+    static const char *const codecs[] = {"off", "lz4", "zstd"};
+    if (option == PR_OPTION_compression) return choice_index(value, codecs, 3);
     return option == PR_OPTION_transport ? choice_index(value, transports, 3) : choice_index(value, levels, 5);
 }
 

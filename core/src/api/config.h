@@ -35,7 +35,8 @@ struct presence_config {
 };
 
 const char *pr_config_text(const presence_config *, int option);
-int64_t pr_config_number(const presence_config *, int option); /* NUMBER, FLAG; CHOICE: its index */
+int64_t pr_config_number(const presence_config *,
+                         int option); /* NUMBER, FLAG; CHOICE: its index (compression: enum pr_codec) */
 int64_t pr_config_choice(int option, const char *value); /* -1: none of them; log_level: enum presence_log_level */
 enum pr_transport_kind { PR_TRANSPORT_MESH = 0, PR_TRANSPORT_MEMORY = 1 };
 /* Writes the message and returns code. */

@@ -35,6 +35,10 @@ static int check_choice(presence_config *config, int option, const char *value) 
         return pr_config_fail(config, PRESENCE_EOPTION,
                               "option log_level must be error, warning, info or debug, not \"%.40s\"", value);
     }
+    if (option == PR_OPTION_compression && index < 0) {
+        return pr_config_fail(config, PRESENCE_EOPTION, "option compression must be off, lz4 or zstd, not \"%.40s\"",
+                              value);
+    }
     if (option == PR_OPTION_transport && index == 2) {
         return pr_config_fail(config, PRESENCE_EUNSUPPORTED, "option transport: nats is not supported by this version");
     }

@@ -139,6 +139,7 @@ static void set_options(const presence_config *config, pr_engine_options *option
     options->permdown_ms = (uint32_t)pr_config_number(config, PR_OPTION_permdown_ms);
     options->connect_timeout_ms = (uint32_t)pr_config_number(config, PR_OPTION_connect_timeout_ms);
     options->flush_ms = flush == 0 ? -1 : (int32_t)flush;
+    options->compression = (enum pr_codec)pr_config_number(config, PR_OPTION_compression);
     options->key_bytes = (uint32_t)pr_config_number(config, PR_OPTION_key_bytes);
     options->topic_bytes = (uint32_t)pr_config_number(config, PR_OPTION_topic_bytes);
     options->meta_bytes = (uint32_t)pr_config_number(config, PR_OPTION_meta_bytes);

@@ -9,6 +9,7 @@ pr_bytes *pr_bytes_new(const pr_alloc *alloc, const void *data, size_t size) {
     bytes->references = 1;
     bytes->alloc = alloc;
     bytes->room = bytes->size = size;
+    bytes->saved = 0;
     memcpy(bytes->data, data, size);
     return bytes;
 }

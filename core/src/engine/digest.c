@@ -19,7 +19,7 @@ void pr_record_own(const pr_engine *e, pr_record *record) {
     record->version = pr_log_version(e->own.log);
     record->has_version = true;
     record->fixed = true;
-    record->features = PR_FEATURES_OURS;
+    record->features = e->options.features;
     record->proto = PR_PROTO_MAX;
     record->observer = e->options.observer;
     memcpy(record->name, e->name, sizeof e->name);

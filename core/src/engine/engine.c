@@ -18,6 +18,9 @@ pr_engine_options pr_engine_options_default(void) {
     o.connect_timeout_ms = 1000;
     o.flush_ms = -1;
     o.max_frame = PR_FRAME_MAX;
+    o.compression = PR_CODEC_LZ4;
+    o.compress_least = PR_COMPRESS_LEAST;
+    o.features = PR_FEATURES_OURS;
     o.high_water = 262144;
     o.low_water = 65536;
     o.meta_bytes = 8192;
@@ -102,6 +105,7 @@ static void init_lists(pr_engine *e) {
     pr_timer_init(&e->news, PR_TIMER_NEWS, e);
     pr_timer_init(&e->flush, PR_TIMER_FLUSH, e);
     pr_timer_init(&e->retry, PR_TIMER_RETRY, e);
+    pr_compressor_init(&e->compressor, e->alloc, PR_COMPRESS_LEAST);
     pr_buffer_init(&e->scratch, e->alloc, 2 * (size_t)PR_FRAME_MAX);
     pr_changes_init(&e->changes, e->alloc);
     pr_changes_init(&e->pending, e->alloc);
@@ -114,6 +118,7 @@ static int engine_build(pr_engine *e, const pr_engine_options *options) {
     if (!rc) rc = pr_store_new(e->alloc, &e->store);
     if (!rc) rc = pr_decoder_new(e->alloc, &e->decoder);
     if (!rc) rc = make_own_log(e);
+    e->compressor.least = e->options.compress_least;
     return rc;
 }
 
@@ -178,6 +183,7 @@ void pr_engine_free(pr_engine *e) {
     pr_delete(e->alloc, e->insts, e->insts_room * sizeof *e->insts);
     pr_delete(e->alloc, e->ids, e->ids_room * sizeof *e->ids);
     pr_buffer_free(&e->scratch);
+    pr_compressor_free(&e->compressor);
     pr_timers_free(&e->timers);
     pr_map_free(&e->by_name);
     pr_map_free(&e->by_inst);

@@ -33,6 +33,9 @@ typedef struct pr_engine_options {
     uint32_t heartbeat_ms, suspect_ms /* 0: 2.5 periods */, grace_ms, permdown_ms, connect_timeout_ms;
     int32_t flush_ms; /* -1: automatic (tau of 3.7.4) */
     uint32_t max_frame, high_water, low_water;
+    enum pr_codec compression;                   /* of what is sent, where the other end has the feature (5.5) */
+    uint32_t compress_least;                     /* frames up to so many bytes go plain: PR_COMPRESS_LEAST */
+    uint64_t features;                           /* announced: all; tests of mixed clusters leave some out */
     uint32_t meta_bytes, key_bytes, topic_bytes; /* limits of local track and update alone */
     pr_log_options own_log, replica_log;
     uint32_t sweep_slice; /* 4096 */
@@ -106,6 +109,7 @@ typedef struct pr_bytes {
     uint32_t references;
     const pr_alloc *alloc;
     size_t room, size;
+    size_t saved; /* bytes less than without compression */
     uint8_t data[];
 } pr_bytes;
 void pr_bytes_release(pr_bytes *); /* under the lock */

@@ -29,11 +29,12 @@
 #define PR_REQUEST_MAX_MS 10000
 #define PR_RTT_MAX_MS     600000
 #define PR_ENTRIES_MAX    4294967294u
-#define PR_FEATURES_OURS  (PR_FEATURE_PATCH | PR_FEATURE_CRC | PR_FEATURE_SUBSCRIBE | PR_FEATURE_SUM)
-#define PR_PERIOD_MAX_MS  3600000u
-#define PR_TWINS_MAX      8
-#define PR_IGNORED        UINT64_MAX /* a lane of a later protocol */
-#define PR_MAX_AGE        (1ull << 60)
+#define PR_FEATURES_OURS                                                                                               \
+    (PR_FEATURE_PATCH | PR_FEATURE_CRC | PR_FEATURE_LZ4 | PR_FEATURE_ZSTD | PR_FEATURE_SUBSCRIBE | PR_FEATURE_SUM)
+#define PR_PERIOD_MAX_MS 3600000u
+#define PR_TWINS_MAX     8
+#define PR_IGNORED       UINT64_MAX /* a lane of a later protocol */
+#define PR_MAX_AGE       (1ull << 60)
 
 typedef struct pr_member pr_member;
 typedef struct pr_copy pr_copy;
@@ -202,6 +203,7 @@ struct pr_engine {
     bool synced_check; /* something happened that may make the node synced */
     pr_store *store;
     pr_decoder *decoder;
+    pr_compressor compressor;
     pr_buffer scratch;
     pr_copy own;
     pr_map by_name, by_inst, peers, dials, leases;

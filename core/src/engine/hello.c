@@ -74,7 +74,7 @@ static bool name_held(const pr_engine *e, const pr_record *self) {
 static void take_self(pr_engine *e, pr_peer *peer, const pr_hello *hello) {
     peer->self = hello->self;
     peer->inst = hello->self.inst;
-    peer->features = hello->self.features & PR_FEATURES_OURS;
+    peer->features = hello->self.features & e->options.features;
     peer->observer = hello->self.observer;
     peer->max_frame = hello->max_frame < e->options.max_frame ? hello->max_frame : e->options.max_frame;
     memcpy(peer->name, hello->self.name, sizeof peer->name);

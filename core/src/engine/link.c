@@ -4,9 +4,9 @@
  * every frame of the instance that holds the name is evidence of its life; the end of the last link of an instance is
  * suspicion.
  * Failures, all of which end in one close: a preamble that is not ours or of another version; a frame over its limit,
- * with a bad crc, or that does not decode; HELLO late, twice, of another cluster, or of ourselves; a second link of the
- * pair; ERROR from the peer; nothing read or written for 10 periods. No memory: the frame stays with the caller and is
- * tried again a second later.
+ * with a bad crc, compressed otherwise than agreed, or that does not decode; HELLO late, twice, of another cluster, or
+ * of ourselves; a second link of the pair; ERROR from the peer; nothing read or written for 10 periods. No memory: the
+ * frame stays with the caller and is tried again a second later.
  */
 #include "engine_state.h"
 
@@ -87,6 +87,7 @@ int pr_peer_send_bytes(pr_engine *e, pr_peer *peer, pr_bytes *bytes) {
     if (pr_peer_full(e, peer)) peer->blocked = true;
     e->stats.frames_out++;
     e->stats.bytes_out += bytes->size;
+    e->stats.bytes_saved += bytes->saved;
     return 0;
 }
 
@@ -264,9 +265,11 @@ static int evidence(pr_engine *e, pr_peer *peer) {
     return m ? pr_member_evidence(e, m) : 0;
 }
 
-static int frame_take(pr_engine *e, pr_peer **peer, const pr_frame_in *frame) {
+static int frame_take(pr_engine *e, pr_peer **peer, pr_frame_in *frame, uint32_t limit) {
     pr_message *message = &e->message;
-    int rc = pr_decode(e->decoder, frame, message);
+    int rc = pr_frame_open(e->decoder, frame, (*peer)->features, limit);
+    if (rc == PRESENCE_EPROTOCOL) e->broken_text = "bad compressed frame";
+    if (!rc) rc = pr_decode(e->decoder, frame, message);
     if (rc == PRESENCE_EUNSUPPORTED) {
         if ((*peer)->phase != PR_PHASE_OPEN) return PRESENCE_EPROTOCOL;
         e->stats.frames_dropped++;
@@ -323,7 +326,7 @@ static int take_frame(pr_engine *e, pr_peer *peer, const uint8_t *data, size_t s
         *consumed = size;
         return broken(e, peer, "bad frame");
     }
-    rc = frame_take(e, &peer, &frame);
+    rc = frame_take(e, &peer, &frame, limit);
     if (rc == PRESENCE_ENOMEM) {
         e->memory_failed = true;
         peer->retry_at = e->now.mono_ms + PR_MEMORY_MS;

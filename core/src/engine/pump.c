@@ -2,7 +2,7 @@
  *
  * Happy path: a change of a log makes its feeds ready and queues their links; pr_pump_all serves each ready feed one
  * frame at a time until serve() has nothing more or the link is full. Equal cursors on links of equal features share
- * one buffer. A link that is full waits until its low-water mark.
+ * one buffer, compressed once. A link that is full waits until its low-water mark.
  * Failures: a copy that is not complete makes a subscribed feed wait and ends an unsubscribed one with NAK; no memory
  * leaves the feed ready and is tried again a second later.
  */
@@ -10,12 +10,18 @@
 
 #define SHARES_MAX 8
 
+/* What the bytes of a frame depend on beside log and cursor. */
+typedef struct frame_form {
+    uint32_t max_frame;
+    enum pr_codec codec;
+    bool patches, hinted;
+} frame_form;
+
 /* Frames of this pass that other links may get as well. */
 typedef struct share {
     pr_copy *copy;
     pr_cursor before, after;
-    uint32_t max_frame;
-    bool patches, hinted;
+    frame_form form;
     pr_bytes *bytes;
 } share;
 typedef struct shares {
@@ -35,24 +41,36 @@ static bool same_cursor(const pr_cursor *a, const pr_cursor *b) {
            a->ring_pos_known == b->ring_pos_known && a->ring_pos == b->ring_pos;
 }
 
-static share *share_find(shares *s, const pr_feed *feed, bool patches) {
+static frame_form form_of(const pr_engine *e, const pr_feed *feed) {
+    const pr_peer *peer = feed->peer;
+    return (frame_form){.max_frame = peer->max_frame,
+                        .codec = pr_codec_choose(e->options.compression, peer->features),
+                        .patches = (peer->features & PR_FEATURE_PATCH) != 0,
+                        .hinted = feed->hinted};
+}
+
+static bool same_form(const frame_form *a, const frame_form *b) {
+    return a->max_frame == b->max_frame && a->codec == b->codec && a->patches == b->patches && a->hinted == b->hinted;
+}
+
+static share *share_find(shares *s, const pr_feed *feed, const frame_form *form) {
     for (size_t i = 0; i < s->size; i++) {
         share *found = &s->items[i];
-        if (found->copy == feed->copy && found->patches == patches && found->hinted == feed->hinted &&
-            found->max_frame == feed->peer->max_frame && same_cursor(&found->before, &feed->cursor))
+        if (found->copy == feed->copy && same_form(&found->form, form) && same_cursor(&found->before, &feed->cursor))
             return found;
     }
     return NULL;
 }
 
-static void share_keep(shares *s, const pr_feed *feed, bool patches, const pr_cursor *before, pr_bytes *bytes) {
+static void share_keep(shares *s, const pr_feed *feed, const frame_form *form, const pr_cursor *before,
+                       pr_bytes *bytes) {
     share *slot = &s->items[s->next];
     s->next = (s->next + 1) % SHARES_MAX;
     if (s->size < SHARES_MAX)
         s->size++;
     else
         pr_bytes_release(slot->bytes);
-    *slot = (share){feed->copy, *before, feed->cursor, feed->peer->max_frame, patches, feed->hinted, bytes};
+    *slot = (share){feed->copy, *before, feed->cursor, *form, bytes};
     bytes->references++;
 }
 
@@ -132,30 +150,33 @@ static int define(pr_engine *e, pr_feed *feed) {
     return rc;
 }
 
-static int encode(pr_engine *e, const pr_feed *feed, int kind, pr_served_frame *frame, pr_bytes **out) {
+static int encode(pr_engine *e, const pr_feed *feed, const frame_form *form, int kind, pr_served_frame *frame,
+                  pr_bytes **out) {
     pr_message *message = &e->message;
     if (kind == PR_SERVED_SEGMENT) {
         message->type = PR_SEGMENT;
         message->as.segment = frame->segment;
         message->as.segment.log = feed->copy->wire;
-        if (feed->hinted) message->as.segment.count_hint = 0;
+        if (form->hinted) message->as.segment.count_hint = 0;
     } else {
         message->type = PR_LIVE;
         message->as.live = frame->live;
         message->as.live.log = feed->copy->wire;
     }
     pr_buffer_clear(&e->scratch);
-    int rc = pr_encode(&e->scratch, message, feed->peer->max_frame);
+    int rc = pr_encode_compressed(&e->compressor, form->codec, &e->scratch, message, form->max_frame);
     if (rc) return rc;
     *out = pr_bytes_new(e->alloc, e->scratch.data, e->scratch.size);
-    return *out ? 0 : PRESENCE_ENOMEM;
+    if (!*out) return PRESENCE_ENOMEM;
+    (*out)->saved = e->compressor.saved;
+    return 0;
 }
 
 /* 1: a frame was sent, 0: nothing to send, negative: no memory, the cursor stands where it stood. */
 static int serve(pr_engine *e, pr_feed *feed, shares *shared) {
     if (!pr_copy_up(feed->copy)) return 0;
-    bool patches = (feed->peer->features & PR_FEATURE_PATCH) != 0;
-    share *found = share_find(shared, feed, patches);
+    frame_form form = form_of(e, feed);
+    share *found = share_find(shared, feed, &form);
     pr_cursor before = feed->cursor;
     pr_bytes *bytes = NULL;
     int rc = 0;
@@ -166,10 +187,10 @@ static int serve(pr_engine *e, pr_feed *feed, shares *shared) {
     } else {
         pr_served_frame frame;
         memset(&frame, 0, sizeof frame);
-        int kind = pr_log_serve(feed->copy->log, &feed->cursor, patches, &frame);
+        int kind = pr_log_serve(feed->copy->log, &feed->cursor, form.patches, &frame);
         if (kind == PR_SERVED_NONE) return 0;
-        rc = kind < 0 ? kind : encode(e, feed, kind, &frame, &bytes);
-        if (!rc) share_keep(shared, feed, patches, &before, bytes);
+        rc = kind < 0 ? kind : encode(e, feed, &form, kind, &frame, &bytes);
+        if (!rc) share_keep(shared, feed, &form, &before, bytes);
     }
     if (!rc) rc = define(e, feed);
     if (!rc) rc = pr_peer_send_bytes(e, feed->peer, bytes);

@@ -16,11 +16,13 @@ struct pr_decoder {
     pr_scratch removed, ups;      /* pr_removed, pr_up */
     pr_scratch topics;            /* presence_str: the dictionary of a SEG */
     pr_scratch eids;              /* uint64_t */
+    pr_scratch raw, zstd;         /* a payload that came compressed; the context of zstd, about 100 KiB once needed */
     int failed;                   /* why a nanopb callback gave up: 0 (the message is bad) or PRESENCE_ENOMEM */
 };
 
 /* Room for count items, contents kept; NULL: no memory. count is bounded by the bytes of the frame. */
 void *pr_scratch_fit(pr_decoder *, pr_scratch *, size_t count, size_t item_size);
+void pr_scratch_trim(pr_decoder *, pr_scratch *, size_t kept); /* gives it back when it is greater than kept */
 
 int pr_decode_segment(pr_decoder *, const pr_frame_in *, pr_segment *out);
 int pr_decode_live(pr_decoder *, const pr_frame_in *, pr_live *out);

@@ -35,8 +35,7 @@ int pr_frame_read(const uint8_t *data, size_t size, uint32_t max_frame, pr_frame
     *wanted = PR_HEADER_SIZE;
     if (size < PR_HEADER_SIZE) return 0;
     uint32_t header = read_u32(data), length = header & PR_HEADER_LENGTH;
-    /* compression is not announced by this version, so nobody may send it (5.5) */
-    if (header & (PR_HEADER_RESERVED | PR_HEADER_COMPRESSED) || length > max_frame) return PRESENCE_EPROTOCOL;
+    if (header & PR_HEADER_RESERVED || length > max_frame) return PRESENCE_EPROTOCOL;
     size_t checked = PR_HEADER_SIZE + (size_t)length;
     *wanted = checked + (header & PR_HEADER_CRC ? PR_CRC_SIZE : 0);
     if (size < *wanted) return 0;
@@ -44,15 +43,16 @@ int pr_frame_read(const uint8_t *data, size_t size, uint32_t max_frame, pr_frame
     frame->type = header >> PR_HEADER_TYPE_SHIFT & PR_HEADER_TYPE_MASK;
     frame->payload = data + PR_HEADER_SIZE;
     frame->size = length;
+    frame->compressed = (header & PR_HEADER_COMPRESSED) != 0;
     *consumed = *wanted;
     return 1;
 }
 
-int pr_frame_finish(pr_buffer *buffer, size_t start, uint8_t type, uint32_t max_frame) {
+int pr_frame_finish(pr_buffer *buffer, size_t start, uint8_t type, uint32_t flags, uint32_t max_frame) {
     if (buffer->failed) return buffer->failed;
     size_t length = buffer->size - start - PR_HEADER_SIZE;
     if (length > max_frame || length > PR_HEADER_LENGTH) return PRESENCE_ELIMIT;
-    write_u32(buffer->data + start, (uint32_t)length | (uint32_t)type << PR_HEADER_TYPE_SHIFT | PR_HEADER_CRC);
+    write_u32(buffer->data + start, (uint32_t)length | (uint32_t)type << PR_HEADER_TYPE_SHIFT | PR_HEADER_CRC | flags);
     uint8_t trailer[PR_CRC_SIZE];
     write_u32(trailer, pr_crc32c(buffer->data + start, PR_HEADER_SIZE + length));
     pr_buffer_append(buffer, trailer, sizeof trailer);

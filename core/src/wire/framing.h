@@ -12,7 +12,8 @@
 #define PR_HEADER_CRC        (1u << 30)
 #define PR_HEADER_RESERVED   (1u << 31)
 
-/* buffer holds PR_HEADER_SIZE bytes from start on, then the payload: fills in the header, appends the trailer. */
-int pr_frame_finish(pr_buffer *, size_t start, uint8_t type, uint32_t max_frame);
+/* buffer holds PR_HEADER_SIZE bytes from start on, then the payload: fills in the header, appends the trailer.
+ * flags: 0 or PR_HEADER_COMPRESSED. */
+int pr_frame_finish(pr_buffer *, size_t start, uint8_t type, uint32_t flags, uint32_t max_frame);
 
 #endif

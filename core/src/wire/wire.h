@@ -59,9 +59,11 @@ typedef struct pr_frame_in {
     uint8_t type;
     const uint8_t *payload;
     size_t size;
+    bool compressed; /* the payload is; pr_frame_open comes before pr_decode */
 } pr_frame_in;
 /* Looks for one frame at the start of data. 1: *frame and *consumed are set; 0: *wanted more bytes are needed in all;
- * EPROTOCOL: over max_frame, reserved bits, bad crc. Unknown types are given out (the caller skips and counts them). */
+ * EPROTOCOL: over max_frame, the reserved bit, bad crc. Unknown types are given out (the caller skips and counts them).
+ */
 int pr_frame_read(const uint8_t *data, size_t size, uint32_t max_frame, pr_frame_in *frame, size_t *consumed,
                   size_t *wanted);
 
@@ -156,11 +158,35 @@ int pr_decoder_new(const pr_alloc *, pr_decoder **out);
 void pr_decoder_free(pr_decoder *);
 /* 0; EPROTOCOL: does not decode, or a value over the limits of the schema (all sums checked for overflow, order of eids
  * and dots, dictionary rules, patch rules, UTF-8 of topics and keys); ENOMEM. Unknown fields are skipped. Strings of a
- * segment point into frame->payload. An unknown type: EUNSUPPORTED. */
+ * segment point into frame->payload. An unknown type: EUNSUPPORTED. A payload still compressed: EPROTOCOL. */
 int pr_decode(pr_decoder *, const pr_frame_in *frame, pr_message *out);
 
 /* Appends one whole frame (header, payload, crc). 0, ENOMEM, ELIMIT (over max_frame). */
 int pr_encode(pr_buffer *, const pr_message *, uint32_t max_frame);
+
+/* ---- compressed payloads (5.1) ---- */
+enum pr_codec { PR_CODEC_NONE = 0, PR_CODEC_LZ4 = 1, PR_CODEC_ZSTD = 2 };
+#define PR_COMPRESS_LEAST 4096
+/* Workspaces of sending; allocated when first needed. */
+typedef struct pr_compressor {
+    const pr_alloc *alloc;
+    uint32_t least; /* payloads up to this size go plain */
+    void *lz4, *zstd, *zstd_context;
+    uint8_t *out;
+    size_t zstd_bytes, out_bytes;
+    size_t saved; /* bytes the last pr_encode_compressed took off its frame */
+} pr_compressor;
+void pr_compressor_init(pr_compressor *, const pr_alloc *, uint32_t least);
+void pr_compressor_free(pr_compressor *); /* may be used again */
+/* What to send with: wanted if the link has its feature; for zstd else lz4; else none. */
+enum pr_codec pr_codec_choose(enum pr_codec wanted, uint64_t features);
+/* pr_encode, with the payload compressed where that is allowed and makes it smaller. max_frame binds both sizes. */
+int pr_encode_compressed(pr_compressor *, enum pr_codec, pr_buffer *, const pr_message *, uint32_t max_frame);
+/* Opens the payload of a frame from a link with these features; a plain one is left alone. Then frame->payload lives in
+ * the decoder until the next call. EPROTOCOL: a type, codec or length that may not be, or bad data. ENOMEM: frame is as
+ * it was. */
+int pr_frame_open(pr_decoder *, pr_frame_in *frame, uint64_t features, uint32_t max_frame);
+
 size_t pr_record_bytes(const pr_record *); /* with tag and length: to keep HELLO and digests within their limits */
 
 #endif
