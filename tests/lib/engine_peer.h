@@ -75,6 +75,8 @@ static inline void act(fixture *f) {
             pr_bytes_release(action.as.send.bytes);
         }
         if (action.kind == PR_ACTION_CLOSE && action.as.close.link == f->link) f->closed = true;
+        if (action.kind == PR_ACTION_DIAL)
+            pr_engine_dial_failed(f->e, action.as.dial.id, PR_DIAL_REFUSED, world_time(f->w));
         if (action.kind == PR_ACTION_DIFF) world_note_diff(&f->w->nodes[0], action.as.diff);
         if (action.kind == PR_ACTION_MEMBER) world_note_member(&f->w->nodes[0], &action.as.member);
         if (action.kind == PR_ACTION_ERROR) {

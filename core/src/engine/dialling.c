@@ -118,6 +118,7 @@ void pr_dial_fire(pr_engine *e, pr_dial *dial) {
     if (pr_map_put(&e->dials, id, (uintptr_t)dial) == 0) {
         if (pr_action_dial(e, id, pr_dial_address(dial), e->options.connect_timeout_ms) == 0) {
             dial->id = id;
+            dial->started = e->now.mono_ms;
             e->stats.dials++;
             return;
         }

@@ -29,6 +29,7 @@ pr_engine_options pr_engine_options_default(void) {
     o.own_log = pr_log_options_default(true);
     o.replica_log = pr_log_options_default(false);
     o.sweep_slice = 4096;
+    o.entries_max = PR_ENTRIES_MAX;
     return o;
 }
 
@@ -246,7 +247,7 @@ static void fire(pr_engine *e, pr_timer *timer) {
     case PR_TIMER_LIVENESS: pr_member_timer(e, timer->owner); break;
     case PR_TIMER_REQUEST: pr_request_timeout(e, timer->owner); break;
     case PR_TIMER_DIAL: pr_dial_fire(e, timer->owner); break;
-    case PR_TIMER_HANDSHAKE: pr_peer_close(e, timer->owner, 0, NULL); break;
+    case PR_TIMER_HANDSHAKE: pr_peer_late(e, timer->owner); break;
     }
 }
 

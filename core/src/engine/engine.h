@@ -39,6 +39,7 @@ typedef struct pr_engine_options {
     uint32_t meta_bytes, key_bytes, topic_bytes; /* limits of local track and update alone */
     pr_log_options own_log, replica_log;
     uint32_t sweep_slice; /* 4096 */
+    uint64_t entries_max; /* of all logs together: a constant of the protocol (5.4), less in tests alone */
 } pr_engine_options;
 pr_engine_options pr_engine_options_default(void);
 

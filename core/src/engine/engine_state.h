@@ -55,7 +55,8 @@ enum pr_timer_kind {
 
 /* One target of dialling: a seed, or the addresses of a member. */
 typedef struct pr_dial {
-    uint64_t id; /* of the DIAL action under way, or of its link until HELLO; 0 = none */
+    uint64_t id;      /* of the DIAL action under way, or of its link until HELLO; 0 = none */
+    uint64_t started; /* mono: when that DIAL was asked for */
     uint32_t failures;
     uint8_t next, refused; /* address of this round; how many of the round were refused */
     uint8_t own;           /* bit per address that leads to ourselves */
@@ -276,7 +277,8 @@ int pr_peer_send(pr_engine *, pr_peer *, const pr_message *);
 int pr_peer_send_bytes(pr_engine *, pr_peer *, pr_bytes *); /* one more reference is taken */
 /* error: enum pr_error_code, 0 = no ERROR frame. The peer is gone afterwards. */
 void pr_peer_close(pr_engine *, pr_peer *, uint32_t error, const char *text);
-pr_peer *pr_peer_of(const pr_member *); /* an open link to this instance, NULL = none */
+void pr_peer_late(pr_engine *, pr_peer *); /* no HELLO in time */
+pr_peer *pr_peer_of(const pr_member *);    /* an open link to this instance, NULL = none */
 static inline bool pr_peer_full(const pr_engine *e, const pr_peer *p) {
     return p->sent - p->written >= e->options.high_water;
 }

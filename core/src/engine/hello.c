@@ -68,7 +68,7 @@ static int turn_down(pr_engine *e, pr_peer **peer, uint32_t error, const char *t
 static bool name_held(const pr_engine *e, const pr_record *self) {
     if (strcmp(self->name, e->name) == 0) return true;
     const pr_member *m = pr_member_named(e, self->name);
-    return m && m->inst != self->inst && !m->observer && !pr_member_grave(m);
+    return m && m->inst != self->inst && !m->observer; /* nor that of one that was: its grave stays (3.9.3) */
 }
 
 static void take_self(pr_engine *e, pr_peer *peer, const pr_hello *hello) {
@@ -132,8 +132,9 @@ int pr_hello_take(pr_engine *e, pr_peer **at, const pr_hello *hello) {
         return PRESENCE_EPROTOCOL;
     }
     if (strcmp(hello->cluster, e->cluster) != 0 && pr_rule(PR_RULE_same_cluster)) {
-        pr_action_error(e, PRESENCE_ECLUSTER, "peer %s belongs to cluster %s, not %s", self->name, hello->cluster,
-                        e->cluster);
+        const char *where = peer->address[0] ? peer->address : self->addresses_size ? self->addresses[0] : "dial-only";
+        pr_action_error(e, PRESENCE_ECLUSTER, "peer %s (%s) belongs to cluster %s, not %s", self->name, where,
+                        hello->cluster, e->cluster);
         return turn_down(e, at, PR_ERROR_CLUSTER, "another cluster");
     }
     if (self->inst == e->inst) return turn_down(e, at, PR_ERROR_SELF, "this is you");

@@ -10,6 +10,8 @@
  */
 #include "engine_state.h"
 
+#define MAGIC_SIZE 4 /* what every preamble begins with */
+
 static void peer_init(pr_engine *e, pr_peer *peer, pr_link id, uint64_t dial) {
     peer->id = id;
     peer->dial = dial;
@@ -70,8 +72,9 @@ void pr_engine_link_up(pr_engine *e, pr_link id, uint64_t dial, pr_time now) {
     pr_dial *target = pr_map_find(&e->dials, dial);
     if (target && target->member) peer->expected = target->member->inst;
     if (target) strncpy(peer->address, pr_dial_address(target), sizeof peer->address - 1);
-    uint64_t patience = dial ? e->options.connect_timeout_ms : PR_HANDSHAKE_MS;
-    pr_timer_set(&e->timers, &peer->handshake, now.mono_ms + patience);
+    uint64_t since = target ? target->started : e->now.mono_ms; /* connecting and HELLO share one time-out (3.13) */
+    uint64_t until = since + (dial ? e->options.connect_timeout_ms : PR_HANDSHAKE_MS);
+    pr_timer_set(&e->timers, &peer->handshake, until > e->now.mono_ms ? until : e->now.mono_ms);
     pr_hello_send(e, peer);
     pr_engine_settle_event(e);
 }
@@ -171,6 +174,15 @@ void pr_peer_close(pr_engine *e, pr_peer *peer, uint32_t error, const char *text
     peer_end(e, peer, error);
 }
 
+void pr_peer_late(pr_engine *e, pr_peer *peer) {
+    if (peer->dialled)
+        pr_action_error(e, PRESENCE_ETIMEDOUT, "%s: no HELLO within %u ms of the dial", peer->address,
+                        e->options.connect_timeout_ms);
+    else
+        pr_action_error(e, PRESENCE_ETIMEDOUT, "a peer that connected said no HELLO within %d ms", PR_HANDSHAKE_MS);
+    pr_peer_close(e, peer, 0, NULL);
+}
+
 void pr_engine_link_down(pr_engine *e, pr_link id, enum pr_link_end end, pr_time now) {
     pr_engine_note_time(e, now);
     (void)end;
@@ -212,6 +224,12 @@ static int leave_take(pr_engine *e, pr_peer *peer, const pr_leave *leave) {
     return pr_member_learn(e, &record, 0, 0, true);
 }
 
+/* The name it gave itself, or the address that was dialled. */
+static const char *called(const pr_peer *peer) {
+    if (peer->name[0]) return peer->name;
+    return peer->address[0] ? peer->address : "a peer that connected";
+}
+
 static int code_of_error(uint32_t error) {
     switch (error) {
     case PR_ERROR_VERSION: return PRESENCE_EVERSION;
@@ -227,9 +245,7 @@ static void error_take(pr_engine *e, pr_peer *peer, const pr_error *error) {
     if (error->code == PR_ERROR_DUPLICATE) peer->duplicate = true;
     if (error->code == PR_ERROR_NAME && e->options.observer) pr_identity_refused(e, peer);
     bool quiet = error->code == PR_ERROR_DUPLICATE || error->code == PR_ERROR_SELF || error->code == PR_ERROR_STOPPING;
-    if (!quiet)
-        pr_action_error(e, code_of_error(error->code), "peer %s said: %.200s",
-                        peer->name[0] ? peer->name : peer->address, error->text);
+    if (!quiet) pr_action_error(e, code_of_error(error->code), "%s said: %.200s", called(peer), error->text);
     pr_action_close(e, peer->id);
     peer_end(e, peer, error->code);
 }
@@ -280,13 +296,17 @@ static int frame_take(pr_engine *e, pr_peer **peer, pr_frame_in *frame, uint32_t
     return rc;
 }
 
-/* A first byte of TLS, of another protocol, or of a version we do not speak. */
+/* A record of TLS (a handshake, or the alert that answers ours), or a line of HTTP. */
+static const char *likely(uint8_t first) {
+    if (first == 0x16 || first == 0x15) return " (TLS?)";
+    return first == 'H' || first == 'G' || first == 'P' ? " (HTTP?)" : "";
+}
+
 static void preamble_failed(pr_engine *e, pr_peer *peer, int rc, uint8_t first) {
     if (rc == PRESENCE_EVERSION)
-        pr_action_error(e, rc, "peer %s speaks no version of the protocol known here", peer->address);
+        pr_action_error(e, rc, "%s speaks no version of the protocol known here", called(peer));
     else
-        pr_action_error(e, PRESENCE_EPROTOCOL, "%s does not speak the protocol%s",
-                        peer->address[0] ? peer->address : "a peer that connected", first == 0x16 ? " (TLS?)" : "");
+        pr_action_error(e, PRESENCE_EPROTOCOL, "%s does not speak the protocol%s", called(peer), likely(first));
     e->stats.protocol_errors++;
     if (rc == PRESENCE_EVERSION)
         pr_peer_close(e, peer, PR_ERROR_VERSION, "no version in common");
@@ -296,16 +316,19 @@ static void preamble_failed(pr_engine *e, pr_peer *peer, int rc, uint8_t first) 
 
 static int broken(pr_engine *e, pr_peer *peer, const char *what) {
     e->stats.protocol_errors++;
-    pr_action_error(e, PRESENCE_EPROTOCOL, "peer %s broke the protocol: %s", peer->name[0] ? peer->name : peer->address,
-                    what);
+    pr_action_error(e, PRESENCE_EPROTOCOL, "%s broke the protocol: %s", called(peer), what);
     pr_peer_close(e, peer, PR_ERROR_PROTOCOL, what);
     return 0;
 }
 
 static int take_preamble(pr_engine *e, pr_peer *peer, const uint8_t *data, size_t size, size_t *consumed) {
-    if (size < PR_PREAMBLE_SIZE) return 0;
+    uint8_t ours[PR_PREAMBLE_SIZE];
     uint32_t proto;
-    int rc = pr_preamble_read(data, &proto);
+    pr_preamble_write(ours);
+    /* what a stranger says may be shorter than a preamble: an alert of TLS */
+    bool strange = size && memcmp(data, ours, size < MAGIC_SIZE ? size : MAGIC_SIZE) != 0;
+    if (size < PR_PREAMBLE_SIZE && !strange) return 0;
+    int rc = strange ? PRESENCE_EPROTOCOL : pr_preamble_read(data, &proto);
     if (rc) {
         *consumed = size;
         preamble_failed(e, peer, rc, data[0]);

@@ -138,8 +138,15 @@ int pr_member_refresh(pr_engine *e, pr_member *m) {
 
 /* The member is gone at once: an observer leaves no grave. */
 static void vanish(pr_engine *e, pr_member *m) {
-    if (!pr_member_grave(m)) pr_action_member(e, m, PRESENCE_MEMBER_DOWN, "closed");
+    if (m->announced) pr_action_member(e, m, PRESENCE_MEMBER_LEFT, "closed"); /* never DOWN: it leaves no trace */
     pr_member_forget(e, m);
+}
+
+/* An observer that has fallen silent is cut off: it is never DOWN (3.9.8). */
+static void dismiss(pr_engine *e, pr_member *m) {
+    uint64_t inst = m->inst;
+    for (pr_peer *peer; m && (peer = pr_peer_of(m)); m = pr_member_of(e, inst)) pr_peer_close(e, peer, 0, NULL);
+    if (m) vanish(e, m);
 }
 
 void pr_member_timer(pr_engine *e, pr_member *m) {
@@ -148,8 +155,11 @@ void pr_member_timer(pr_engine *e, pr_member *m) {
         pr_member_forget(e, m);
         return;
     }
+    if (m->observer && !alive(e, m)) {
+        dismiss(e, m);
+        return;
+    }
     if (pr_member_refresh(e, m)) e->memory_failed = true;
-    if (m->observer && !pr_peer_of(m) && !pr_member_up(m)) pr_member_forget(e, m);
 }
 
 /* A complete frame on a link of this very instance. After a stall, what waited in the kernel proves nothing. */

@@ -176,7 +176,7 @@ int pr_engine_track_many(pr_engine *e, presence_owner owner, const presence_item
     int rc = begin(e, now);
     if (!rc) rc = pr_store_owner_check(e->store, owner);
     if (!rc) rc = check_items(e, owner, items, count, &bytes, &failed, &text);
-    if (!rc && count > PR_ENTRIES_MAX - pr_store_size(e->store)) {
+    if (!rc && count + pr_store_size(e->store) > e->options.entries_max) {
         text = "entries";
         rc = PRESENCE_ELIMIT;
     }

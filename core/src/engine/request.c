@@ -155,7 +155,8 @@ void pr_request_gap(pr_engine *e, pr_member *m, pr_peer *peer, uint64_t version)
     e->stats.gaps++;
     if (waits(m) || !pr_member_up(m)) return;
     if (version < pr_log_state(m->copy->log).floor && pr_rule(PR_RULE_floor_requests)) return;
-    if (refused(e, pr_source_of(m->copy, peer), version)) return;
+    pr_source *source = pr_source_of(m->copy, peer);
+    if (source && source->refused_until > e->now.mono_ms) return; /* 3.7.8 */
     pr_request_send(e, m, peer);
 }
 

@@ -106,6 +106,7 @@ static int refuse(pr_engine *e, pr_member *m, pr_peer *peer) {
     m->refused_until = e->now.mono_ms + PR_REFUSE_MS;
     pr_copy_detach(e, m, PRESENCE_REASON_UNKNOWN);
     pr_member_check_complete(e, m);
+    e->synced_check = true; /* it is waited for no longer */
     return 0;
 }
 
@@ -144,7 +145,7 @@ int pr_segment_take(pr_engine *e, pr_peer *peer, const pr_segment *segment) {
     int rc;
     pr_member *m = wanted(e, peer, segment->log, &rc);
     if (!m) return rc;
-    if (segment->ups_size > PR_ENTRIES_MAX - pr_store_size(e->store)) return refuse(e, m, peer);
+    if (pr_store_size(e->store) + segment->ups_size > e->options.entries_max) return refuse(e, m, peer);
     if (segment->count_hint) pr_store_presize(e->store, segment->count_hint < 1048576 ? segment->count_hint : 1048576);
     e->changes.size = e->changes.bytes = 0;
     rc = pr_log_apply_segment(m->copy->log, segment, &e->changes);
