@@ -120,6 +120,12 @@ static void the_state_hash_is_that_of_the_protocol(void **state) {
     assert_int_equal(
         pr_hash_entry(pr_cstr("room:lobby"), pr_cstr("user:1"), pr_cstr("{\"status\":\"online\",\"n\":[1,2,3]}")),
         0x54171c0bf15d5d5dull);
+    /* topic "t", key "k" and a meta of so many 'x': short enough to be hashed at once, and longer */
+    static char xs[1000];
+    memset(xs, 'x', sizeof xs);
+    assert_int_equal(pr_hash_entry(pr_cstr("t"), pr_cstr("k"), pr_str(xs, 498)), 0xb23b572d9ae3f4c2ull);
+    assert_int_equal(pr_hash_entry(pr_cstr("t"), pr_cstr("k"), pr_str(xs, 499)), 0xfd72aaec245582ccull);
+    assert_int_equal(pr_hash_entry(pr_cstr("t"), pr_cstr("k"), pr_str(xs, 1000)), 0x691f77db20abac1full);
     assert_int_equal(pr_fmix64(0), 0);
     assert_int_equal(pr_fmix64(1), 0xb456bcfc34c2cb2cull);
     assert_int_equal(pr_fmix64(0x0123456789abcdefull), 0x87cbfbfe89022ceaull);

@@ -306,6 +306,23 @@ static void the_quick_look_never_takes_what_the_parser_refuses(void **state) {
     assert_false(pr_json_quick(pr_cstr("{\"a\":1}x")));
 }
 
+/* Texts are looked at eight bytes at a time: what matters is seen wherever it stands. */
+static void every_byte_is_seen_at_every_place(void **state) {
+    (void)state;
+    for (size_t size = 1; size <= 26; size++)
+        for (size_t at = 0; at < size; at++)
+            for (unsigned c = 0; c < 256; c++) {
+                char text[40] = "{\"n\":\"";
+                size_t start = strlen(text);
+                memset(text + start, 'a', size);
+                text[start + at] = (char)c;
+                memcpy(text + start + size, "\"}", 2);
+                bool plain = c >= 0x20 && c != '"' && c != '\\' && c < 0x80;
+                assert_int_equal(pr_json_quick(pr_str(text, start + size + 2)), plain);
+                assert_int_equal(pr_utf8_valid(pr_str(text + start, size)), c && c < 0x80);
+            }
+}
+
 static void refs_are_22_characters_and_come_back(void **state) {
     uint64_t seed = 1, inst, dot;
     presence_ref ref;
@@ -361,6 +378,7 @@ int main(void) {
         cmocka_unit_test(metas_have_a_size_limit),
         cmocka_unit_test(damaged_metas_are_survived),
         cmocka_unit_test(the_quick_look_never_takes_what_the_parser_refuses),
+        cmocka_unit_test(every_byte_is_seen_at_every_place),
         cmocka_unit_test(refs_are_22_characters_and_come_back),
         cmocka_unit_test(other_texts_are_no_refs),
         cmocka_unit_test(strings_compare_by_bytes),

@@ -2,6 +2,8 @@
  * wrong makes it unsure, and the parser decides. */
 #include "json_quick.h"
 #include "text.h"
+#include <endian.h>
+#include <stddef.h>
 #include <string.h>
 
 #define QUICK_NAMES  24 /* of all open objects */
@@ -18,6 +20,7 @@ typedef struct quick {
 } quick;
 
 static void skip_space(quick *q) {
+    if (q->at < q->end && (unsigned char)*q->at > ' ') return;
     while (q->at < q->end && (*q->at == ' ' || *q->at == '\n' || *q->at == '\r' || *q->at == '\t')) q->at++;
 }
 
@@ -27,13 +30,35 @@ static bool take(quick *q, char c) {
     return true;
 }
 
+#define EACH 0x0101010101010101ull
+#define TOPS 0x8080808080808080ull
+
+/* A top bit for the first byte that is `c`; bits above it mean nothing. */
+static uint64_t first_of(uint64_t word, unsigned char c) {
+    uint64_t x = word ^ EACH * c;
+    return (x - EACH) & ~x & TOPS;
+}
+
+/* Skips bytes of a string that need no look, eight at a time. */
+static const char *skip_plain(const char *at, const char *end) {
+    for (uint64_t word; end - at >= (ptrdiff_t)sizeof word; at += sizeof word) {
+        memcpy(&word, at, sizeof word);
+        word = le64toh(word);
+        uint64_t control = (word - EACH * 0x20) & ~word & TOPS;
+        uint64_t stops = first_of(word, '"') | first_of(word, '\\') | control | (word & TOPS);
+        if (stops) return at + (__builtin_ctzll(stops) >> 3);
+    }
+    return at;
+}
+
 static bool take_string(quick *q, presence_str *out) {
     if (!take(q, '"')) return false;
-    const char *start = q->at;
-    for (; q->at < q->end; q->at++) {
-        unsigned char c = (unsigned char)*q->at;
+    const char *start = q->at, *at = skip_plain(start, q->end);
+    for (; at < q->end; at++) {
+        unsigned char c = (unsigned char)*at;
         if (c == '"') {
-            *out = pr_str(start, (size_t)(q->at++ - start));
+            *out = pr_str(start, (size_t)(at - start));
+            q->at = at + 1;
             return true;
         }
         if (c < 0x20 || c == '\\') return false;
@@ -43,9 +68,10 @@ static bool take_string(quick *q, presence_str *out) {
 }
 
 static size_t take_digits(quick *q) {
-    const char *start = q->at;
-    while (q->at < q->end && *q->at >= '0' && *q->at <= '9') q->at++;
-    return (size_t)(q->at - start);
+    const char *start = q->at, *at = start;
+    while (at < q->end && (unsigned)*at - '0' <= 9) at++;
+    q->at = at;
+    return (size_t)(at - start);
 }
 
 static bool take_number(quick *q) {

@@ -38,9 +38,20 @@ static size_t utf8_sequence(const unsigned char *p, size_t left) {
     return size;
 }
 
+/* How many bytes from the start are ASCII without NUL, in steps of eight. */
+static size_t plain_bytes(presence_str s) {
+    const uint64_t each = 0x0101010101010101ull, tops = 0x8080808080808080ull;
+    size_t i = 0;
+    for (uint64_t word; i + sizeof word <= s.size; i += sizeof word) {
+        memcpy(&word, s.data + i, sizeof word);
+        if ((word | (word - each)) & tops) break;
+    }
+    return i;
+}
+
 bool pr_utf8_valid(presence_str s) {
     const unsigned char *p = (const unsigned char *)s.data;
-    for (size_t i = 0; i < s.size;) {
+    for (size_t i = plain_bytes(s); i < s.size;) {
         size_t size = p[i] ? utf8_sequence(p + i, s.size - i) : 0;
         if (!size) return false;
         i += size;
