@@ -143,6 +143,9 @@ static bool next_last(pr_engine *e, pr_action *out) {
 }
 
 bool pr_engine_next_action(pr_engine *e, pr_action *out) {
+    bool any =
+        e->diffs || e->memory_failed || e->actions_size || e->closing_size || e->synced_wanted || e->yield_wanted;
+    if (!any) return false; /* the usual end of a local call */
     memset(out, 0, sizeof *out);
     if (next_urgent(e, out)) return true;
     if (e->actions_size) {

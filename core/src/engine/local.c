@@ -212,6 +212,12 @@ static int change_meta(pr_engine *e, pr_id id, const pr_view *view, presence_str
     return rc;
 }
 
+static bool is_ref(presence_str text, uint64_t inst, uint64_t dot) {
+    presence_ref ref;
+    pr_ref_format(&ref, inst, dot);
+    return pr_str_equal(text, pr_cstr(ref.text));
+}
+
 int pr_engine_update(pr_engine *e, presence_owner owner, presence_str topic, presence_str key,
                      const presence_str *expected_ref, presence_str meta, pr_time now, presence_ref *ref,
                      const char **why) {
@@ -225,9 +231,7 @@ int pr_engine_update(pr_engine *e, presence_owner owner, presence_str topic, pre
     if (!rc && !(id = pr_store_find_owned(e->store, owner, topic, key))) rc = PRESENCE_ENOTTRACKED;
     if (!rc) {
         pr_store_view(e->store, id, &view);
-        presence_ref held;
-        pr_ref_format(&held, e->inst, view.dot);
-        if (expected_ref && !pr_str_equal(*expected_ref, pr_cstr(held.text))) rc = PRESENCE_ESTALE;
+        if (expected_ref && !is_ref(*expected_ref, e->inst, view.dot)) rc = PRESENCE_ESTALE;
     }
     if (!rc && !pr_str_equal(view.meta, meta_of(meta))) rc = change_meta(e, id, &view, meta_of(meta));
     if (!rc && ref) pr_ref_format(ref, e->inst, pr_store_dot(e->store, id));

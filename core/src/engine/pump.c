@@ -231,8 +231,10 @@ static bool pump(pr_engine *e, pr_peer *peer, shares *shared) {
 }
 
 void pr_pump_all(pr_engine *e) {
-    shares shared = {.size = 0};
+    shares shared;
     pr_peer *peer;
+    if (!pr_node_linked(&e->pumps)) return; /* the usual end of a local call */
+    shared.size = shared.next = 0;
     while ((peer = pr_node_first(&e->pumps))) {
         if (!pump(e, peer, &shared)) {
             e->memory_failed = true;
@@ -259,7 +261,7 @@ void pr_flush(pr_engine *e) {
 }
 
 void pr_local_changed(pr_engine *e) {
-    if (e->flush_wanted) return;
+    if (e->flush_wanted || !pr_node_linked(&e->own.feeds)) return; /* a feed made later begins with all there is */
     uint64_t due = e->flushed_at + tau(e);
     e->flush_wanted = true;
     if (due <= e->now.mono_ms)
