@@ -1,7 +1,7 @@
-"""Writes the C source of libpresence._ffi. The declarations are read from presence.h and glue.h, so there is no second
+"""Writes the C source of libpresence._ffi. The declarations are read from presence.h, presence/sim.h and glue.h, so there is no second
 copy that could differ; the C compiler checks them once more.
 
-usage: python3 build_ffi.py OUTPUT.c PRESENCE_H GLUE_H
+usage: python3 build_ffi.py OUTPUT.c PRESENCE_H SIM_H GLUE_H
 """
 
 import re
@@ -24,7 +24,7 @@ def main() -> None:
     ffi = FFI()
     for header in headers:
         ffi.cdef(declarations(header))
-    ffi.set_source("libpresence._ffi", '#include "glue.h"\n')
+    ffi.set_source("libpresence._ffi", '#include "glue.h"\n#include "presence/sim.h"\n')
     ffi.emit_c_code(str(output))
 
 

@@ -270,6 +270,8 @@ class Dispatcher:
         return self._fetcher is not None
 
     async def synced(self, timeout: float | None) -> str:
+        if self.core.options.network:
+            return self.core.synced_in_virtual_time(timeout)
         deadline = None if timeout is None else self._loop.time() + timeout
         while True:
             result = self.core.wait_synced(0)

@@ -73,7 +73,7 @@ class RawEvent(NamedTuple):
 class Core:
     """One open tracker."""
 
-    __slots__ = ("pointer", "bridge", "left", "forked", "options", "stopped", "_log_buffer", "__weakref__")
+    __slots__ = ("pointer", "bridge", "left", "forked", "options", "stopped", "end_text", "_log_buffer", "__weakref__")
 
     def __init__(self, options: Options) -> None:
         self.bridge = ffi.NULL
@@ -81,6 +81,7 @@ class Core:
         self.forked = False
         self.left: deque[tuple[Any, ...]] = deque()  # what finalizers ask for
         self.stopped = False
+        self.end_text: str | None = None  # what calls say when it is over
         self.pointer = ffi.NULL
         self._log_buffer = _new("char[512]")
         self.bridge = lib.glue_bridge_new()
@@ -112,7 +113,8 @@ class Core:
         config = self.options.config()
         self._check(lib.glue_config_log(config, self.bridge))
         out = _new("presence_tracker **")
-        code = lib.presence_tracker_open(config, out)
+        network = self.options.network
+        code = network.start(config, out) if network else lib.presence_tracker_open(config, out)
         if code:
             raise config_error(config, code)
         return out[0]
@@ -174,8 +176,15 @@ class Core:
         if code == PresenceTimeout.code:
             return None
         if code < 0:
-            raise error_of(code)
+            raise self._error(code)
         return "alone" if code == 1 else "synced"
+
+    def synced_in_virtual_time(self, timeout: float | None) -> str:
+        """As `synced` of the trackers on a virtual network, where waiting is what moves time."""
+        result = self.wait_synced(-1 if timeout is None else int(timeout * 1000))
+        if result is None:
+            raise PresenceTimeout(f"not synced within {timeout or 600:g} s of virtual time")
+        return result
 
     # ---- owners ----
 
@@ -220,7 +229,7 @@ class Core:
         code = lib.glue_track_many(self.pointer, owner, b"".join(parts), sizes, len(items), refs, failed)
         if code:
             index = int(failed[0])
-            error = self._refused(code, *items[index]) if index < len(items) else error_of(code)
+            error = self._refused(code, *items[index]) if index < len(items) else self._error(code)
             error.index = index if index < len(items) else None
             raise error
         return [_string(refs + 32 * i).decode() for i in range(len(items))]
@@ -299,25 +308,28 @@ class Core:
 
     # ---- errors ----
 
+    def _error(self, code: int) -> PresenceError:
+        return TrackerClosed(self.end_text) if code == TrackerClosed.code and self.end_text else error_of(code)
+
     def _check(self, code: int) -> None:
         if code:
-            raise error_of(code)
+            raise self._error(code)
 
     def _take(self, code: int, out: Any) -> Snapshot:
         if code:
-            raise error_of(code)
+            raise self._error(code)
         snapshot = Snapshot(bytes(ffi.buffer(out.data, out.size)), int(out.seq), int(out.count))
         lib.glue_text_free(out)
         return snapshot
 
     def _refused(self, code: int, topic: bytes, key: bytes, meta: bytes) -> PresenceError:
         if code != LimitExceeded.code:
-            return error_of(code)
+            return self._error(code)
         for option, value in (("topic_bytes", topic), ("key_bytes", key), ("meta_bytes", meta)):
             limit = self.options.number(option)
             if len(value) > limit:
                 return LimitExceeded(f"{len(value)} bytes are over {option} = {limit}", option=option)
-        return error_of(code)
+        return self._error(code)
 
 
 _open_cores: weakref.WeakSet[Core] = weakref.WeakSet()

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._errors import BY_CODE, InternalError, InvalidOption, OutOfMemory, PresenceError
 from ._ffi import ffi, lib
+
+if TYPE_CHECKING:
+    from ._network import Network
 
 
 def option_defaults() -> dict[str, str]:
@@ -38,7 +41,9 @@ def option_text(name: str, value: Any) -> str:
 
 
 class Options:
-    """Checked options of one tracker."""
+    """Checked options of one tracker, and the network it starts on: None is the real one."""
+
+    network: Network | None = None
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         values = dict(values)
@@ -71,6 +76,9 @@ class Options:
         if code:
             raise config_error(config, code)
         return config
+
+    def text(self, name: str) -> str:
+        return self._all[name]
 
     def number(self, name: str) -> int:
         return int(self._all[name])

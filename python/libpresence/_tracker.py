@@ -146,6 +146,8 @@ class Tracker(Calls):
     def synced(self, timeout: float | None = None) -> str:
         """Waits for the first sync: "synced", or "alone" when no seed could be reached."""
         core, timeout = self._open_dispatcher().core, optional_seconds("timeout", timeout)
+        if core.options.network:
+            return core.synced_in_virtual_time(timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             left = WAIT_SLICE if deadline is None else min(WAIT_SLICE, deadline - time.monotonic())

@@ -52,7 +52,8 @@ def test_generated_files_are_up_to_date() -> None:
 
 
 def test_every_function_of_the_header_is_declared() -> None:
-    header = re.sub(r"/\*.*?\*/", "", (ROOT / "core/include/presence.h").read_text(), flags=re.S)
+    headers = [ROOT / "core/include" / name for name in ("presence.h", "presence/sim.h")]
+    header = re.sub(r"/\*.*?\*/", "", "".join(path.read_text() for path in headers), flags=re.S)
     names = set(re.findall(r"PRESENCE_API[^;(]*?\b(presence_\w+)\(", header))
     assert len(names) > 40
     assert names <= set(dir(_ffi.lib))

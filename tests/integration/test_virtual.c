@@ -340,6 +340,7 @@ static void a_step_ends_where_events_wait(void **state) {
     settle(sim);
     drain_all(a, &k);
     drain_all(b, &k);
+    assert_int_equal(presence_sim_waiting(sim, b), 1); /* some came, and were drained */
     assert_int_equal(presence_set_wake_callback(b, count_wake, &wakes), 0);
     assert_int_equal(presence_subscribe(b, S("room"), NULL), 0);
     track(a, open_owner(a), "room", "u", "{}");

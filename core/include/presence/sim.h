@@ -52,10 +52,11 @@ PRESENCE_API int presence_sim_run(presence_sim *, uint64_t ms);
  * gone. ETIMEDOUT when that does not come true within limit_ms: the message says who disagrees about what. */
 PRESENCE_API int presence_sim_settle(presence_sim *, uint64_t limit_ms);
 /* The smallest part of run (settle 0) and settle (1), for programs that want events delivered at the virtual moment
- * they are made: goes on to the next moment at which events wait in a tracker that has a wake callback, at most to the
- * time until_ms. 0: until_ms, or agreement, is reached; 1: events wait; ETIMEDOUT: until_ms without agreement. */
+ * they are made: goes on to the next moment at which a tracker that has a wake callback gets an event, at most to the
+ * time until_ms. 0: until_ms, or agreement, is reached; 1: there are events that presence_sim_waiting was not asked
+ * about; ETIMEDOUT: until_ms without agreement. */
 PRESENCE_API int presence_sim_step(presence_sim *, uint64_t until_ms, int settle);
-/* 1: events wait in this tracker for drain. */
+/* 1: events wait in this tracker, or came since this was last asked and were drained by another thread already. */
 PRESENCE_API int presence_sim_waiting(presence_sim *, presence_tracker *);
 
 /* ---- faults ---- */

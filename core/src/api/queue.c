@@ -63,6 +63,7 @@ static void append(pr_queue *queue, pr_queued *event) {
     event->next = NULL;
     *queue->end = event;
     queue->end = &event->next;
+    queue->appended++;
     count(queue, event, 1);
 }
 

@@ -42,6 +42,7 @@ typedef struct pr_queue {
     bool bounded, closed;
     pr_topic_set resyncs; /* topics of the resyncs that wait */
     uint64_t overflows;   /* resyncs made */
+    uint64_t appended;    /* events so far */
     pr_queued *spare;     /* so that an action that was taken always finds a node */
     pr_note *spare_note;
     pr_queued *last; /* STOPPED, made at the beginning so that it can always be told */

@@ -36,6 +36,7 @@ struct presence_tracker {
     pthread_mutex_t events;
     pthread_cond_t changed;
     pr_queue queue;
+    uint64_t appended_told;               /* queue.appended when presence_sim_waiting was last asked */
     uint64_t overflows_told, overflow_ms; /* in the last log line about them, and when that was */
     pr_topic_set subscribed;              /* number: diffs up to this seq are older than its first state */
     bool subscribed_all;

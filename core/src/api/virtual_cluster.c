@@ -87,22 +87,23 @@ int presence_sim_run(presence_sim *sim, uint64_t ms) {
     return 0;
 }
 
-static bool events_wait(presence_tracker *tracker, bool woken) {
+/* Another thread may have drained them already: what counts is that they came. */
+static bool events_came(presence_tracker *tracker) {
     pthread_mutex_lock(&tracker->events);
-    bool wait = tracker->queue.size > 0 && (!woken || tracker->wake);
+    bool came = tracker->wake && tracker->queue.appended != tracker->appended_told;
     pthread_mutex_unlock(&tracker->events);
-    return wait;
+    return came;
 }
 
-static bool any_waits(presence_sim *sim) {
-    bool wait = false;
+static bool any_came(presence_sim *sim) {
+    bool came = false;
     pr_virtual_lock(sim->network);
     pr_virtual_member *member = NULL;
-    while (!wait && (member = pr_virtual_next(sim->network, member)) != NULL) {
-        wait = events_wait(pr_virtual_owner(member), true);
+    while (!came && (member = pr_virtual_next(sim->network, member)) != NULL) {
+        came = events_came(pr_virtual_owner(member));
     }
     pr_virtual_unlock(sim->network);
-    return wait;
+    return came;
 }
 
 /* Agreement is looked for in quiet moments alone, and only when something happened since the last look. */
@@ -110,11 +111,11 @@ static int settle(presence_sim *sim, uint64_t until, bool heed_events) {
     while (!pr_agreement_reached(sim)) {
         do {
             if (!pr_virtual_advance(sim->network, until)) return PRESENCE_ETIMEDOUT; /* the message says it already */
-            if (heed_events && any_waits(sim)) return 1;
+            if (heed_events && any_came(sim)) return 1;
         } while (!pr_agreement_possible(sim));
     }
     sim->message[0] = 0;
-    return heed_events && any_waits(sim);
+    return heed_events && any_came(sim);
 }
 
 int presence_sim_settle(presence_sim *sim, uint64_t limit_ms) {
@@ -127,7 +128,7 @@ int presence_sim_step(presence_sim *sim, uint64_t until_ms, int settling) {
     if (failed) return failed;
     if (settling) return settle(sim, until_ms, true);
     while (pr_virtual_advance(sim->network, until_ms)) {
-        if (any_waits(sim)) return 1;
+        if (any_came(sim)) return 1;
     }
     return 0;
 }
@@ -135,7 +136,12 @@ int presence_sim_step(presence_sim *sim, uint64_t until_ms, int settling) {
 int presence_sim_waiting(presence_sim *sim, presence_tracker *tracker) {
     pr_virtual_member *member;
     int failed = find(sim, tracker, &member);
-    return failed ? failed : events_wait(tracker, false);
+    if (failed) return failed;
+    pthread_mutex_lock(&tracker->events);
+    bool waiting = tracker->queue.size > 0 || tracker->queue.appended != tracker->appended_told;
+    tracker->appended_told = tracker->queue.appended;
+    pthread_mutex_unlock(&tracker->events);
+    return waiting;
 }
 
 /* ---- faults ---- */

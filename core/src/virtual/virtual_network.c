@@ -15,7 +15,7 @@ pr_virtual *pr_virtual_new(const pr_alloc *alloc, uint64_t seed) {
         return NULL;
     }
     atomic_init(&network->references, 1);
-    network->random = seed * 0x9e3779b97f4a7c15u + 1;
+    network->random = pr_fmix64(seed + 1); /* neighbours have nothing in common */
     network->next_link = 1;
     network->next_port = FIRST_PORT;
     network->latency_min_ms = 1;
