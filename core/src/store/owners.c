@@ -1,4 +1,8 @@
-/* Owners of local entries: ids, the chain of entries of each, the table (owner, topic, key), and leases. */
+/* Owners of local entries: ids, the chain of entries of each, the table (owner, topic, key), and leases.
+ *
+ * Most keys have one entry, and the table of keys leads to it. Only entries of shared keys are in the table of owned
+ * ones, so that one of many under one key is found at once too. An entry whose key is no longer shared may stay there.
+ */
 #include "records.h"
 
 /* An id is generation and index of its record: a record counts its owners, so an id is never given out twice and a
@@ -134,9 +138,13 @@ uint32_t pr_owned_hash_of(const void *store, uint32_t entry) {
     return owned_hash(local_of(store, entry)->owner, pr_entry_at(store, entry)->hash);
 }
 
-uint32_t pr_owner_take(pr_store *s, presence_owner owner) {
-    (void)owner;
-    return pr_table_reserve(&s->owned_table, 1) ? pr_slab_take(&s->locals) : 0;
+bool pr_owned_reserve(pr_store *s, pr_id head) { return !head || pr_table_reserve(&s->owned_table, 2); }
+
+void pr_owned_share(pr_store *s, pr_id id) {
+    pr_entry *e = pr_entry_at(s, id);
+    if (!e->local || e->flags & PR_OWNED) return;
+    e->flags |= PR_OWNED;
+    pr_table_add(&s->owned_table, pr_owned_hash_of(s, id), id);
 }
 
 void pr_owner_add(pr_store *s, pr_id id, uint32_t local, presence_owner owner) {
@@ -148,13 +156,13 @@ void pr_owner_add(pr_store *s, pr_id id, uint32_t local, presence_owner owner) {
     else
         o->first = id;
     o->last = id;
-    pr_table_add(&s->owned_table, pr_owned_hash_of(s, id), id);
 }
 
 void pr_owner_take_out(pr_store *s, pr_id id) {
     pr_local l = *local_of(s, id);
     pr_owned *o = owned_at(s, index_of(l.owner));
-    pr_table_erase(&s->owned_table, pr_table_slot_of(&s->owned_table, pr_owned_hash_of(s, id), id));
+    if (pr_entry_at(s, id)->flags & PR_OWNED)
+        pr_table_erase(&s->owned_table, pr_table_slot_of(&s->owned_table, pr_owned_hash_of(s, id), id));
     if (l.owner_prev)
         local_of(s, l.owner_prev)->owner_next = l.owner_next;
     else
@@ -167,17 +175,25 @@ void pr_owner_take_out(pr_store *s, pr_id id) {
     pr_entry_at(s, id)->local = 0;
 }
 
-pr_id pr_store_find_owned(const pr_store *s, presence_owner owner, presence_str topic, presence_str key) {
-    pr_id topic_id = pr_topic_find(s, topic);
-    if (!topic_id || !owner) return 0;
-    uint32_t hash = pr_key_hash(topic_id, key);
-    for (pr_probe p = pr_probe_start(&s->owned_table, owned_hash(owner, hash)); pr_probe_next(&s->owned_table, &p);) {
+/* Of entries with this (topic, key). */
+static pr_id find_shared(const pr_store *s, presence_owner owner, const pr_entry *alike, presence_str key) {
+    uint32_t hash = owned_hash(owner, alike->hash);
+    for (pr_probe p = pr_probe_start(&s->owned_table, hash); pr_probe_next(&s->owned_table, &p);) {
         const pr_entry *e = pr_entry_at(s, p.value);
-        if (e->hash == hash && e->topic == topic_id && pr_entry_owner(s, e) == owner &&
+        if (e->hash == alike->hash && e->topic == alike->topic && pr_entry_owner(s, e) == owner &&
             pr_str_equal(pr_entry_key(s, e), key))
             return p.value;
     }
     return 0;
+}
+
+pr_id pr_store_find_owned(const pr_store *s, presence_owner owner, presence_str topic, presence_str key) {
+    pr_id topic_id = pr_topic_find(s, topic);
+    pr_id head = topic_id && owner ? pr_key_head(s, topic_id, pr_key_hash(topic_id, key), key) : 0;
+    if (!head) return 0;
+    const pr_entry *e = pr_entry_at(s, head);
+    if (e->flags & PR_CHAINED) return find_shared(s, owner, e, key);
+    return pr_entry_owner(s, e) == owner ? head : 0;
 }
 
 pr_id pr_store_first_owned(const pr_store *s, presence_owner owner) {

@@ -14,7 +14,8 @@ enum {
     PR_VISIBLE = 1,
     PR_CHAINED = 2, /* its key has more than one entry and so a key record */
     PR_HEAD = 4,    /* chained: the one in the key table; key_prev is the key record */
-    PR_PENDING = 8  /* part of the open diff: prev is the place there */
+    PR_PENDING = 8, /* part of the open diff: prev is the place there */
+    PR_OWNED = 16   /* in the table of owned entries; every local entry of a key with more than one is */
 };
 
 #define PR_DELTA_WIDE UINT32_MAX /* dot - eid is in the side table */
@@ -168,7 +169,9 @@ void pr_entry_flip(pr_store *, pr_id);               /* the visible flag and all
 
 /* ---- owners ---- */
 uint32_t pr_owned_hash_of(const void *store, uint32_t entry);
-uint32_t pr_owner_take(pr_store *, presence_owner); /* a side record and room in the table; 0: no memory */
+/* Makes room for what pr_owned_share adds when an entry joins the one called head (0: none). */
+bool pr_owned_reserve(pr_store *, pr_id head);
+void pr_owned_share(pr_store *, pr_id entry); /* its key has, or will have, more than one entry */
 void pr_owner_add(pr_store *, pr_id entry, uint32_t local, presence_owner);
 void pr_owner_take_out(pr_store *, pr_id entry);
 static inline presence_owner pr_entry_owner(const pr_store *s, const pr_entry *e) {

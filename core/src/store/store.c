@@ -112,7 +112,7 @@ static bool reserve_insert(pr_store *s, inserting *n, presence_str topic, presen
     if (!n->topic || !pr_topic_reserve(s, pr_topic_at(s, n->topic))) return false;
     n->hash = pr_key_hash(n->topic, key);
     n->head = pr_key_head(s, n->topic, n->hash, key);
-    if (!pr_key_reserve(s, n->head, &n->record)) return false;
+    if (!pr_key_reserve(s, n->head, &n->record) || !pr_owned_reserve(s, n->head)) return false;
     n->entry = pr_slab_take(&s->entries);
     n->blob = n->entry ? pr_blob_take(&s->blobs, key, meta) : 0;
     return n->blob != 0;
@@ -140,7 +140,7 @@ int pr_store_insert(pr_store *s, uint16_t log, uint64_t eid, uint64_t dot, prese
     if (error) return error;
     if (!fits(topic, key, meta)) return PRESENCE_ELIMIT;
     pr_log_row *row = pr_log_row_need(s, log);
-    if (!row || !reserve_insert(s, &n, topic, key, meta) || (owner && !(n.local = pr_owner_take(s, owner))) ||
+    if (!row || !reserve_insert(s, &n, topic, key, meta) || (owner && !(n.local = pr_slab_take(&s->locals))) ||
         !wide_reserve(s, dot - eid, &n.wide)) {
         undo_insert(s, &n);
         return PRESENCE_ENOMEM;
@@ -151,6 +151,10 @@ int pr_store_insert(pr_store *s, uint16_t log, uint64_t eid, uint64_t dot, prese
     pr_topic_add(s, n.topic, n.entry);
     pr_key_add(s, n.entry, n.head, n.record);
     if (owner) pr_owner_add(s, n.entry, n.local, owner);
+    if (n.head) {
+        pr_owned_share(s, n.head);
+        pr_owned_share(s, n.entry);
+    }
     row->entries++;
     *out = n.entry;
     return 0;
