@@ -3,7 +3,9 @@
 #include "sim_state.h"
 #include <string.h>
 
-#define LOGS_MAX 64
+#define LOGS_MAX   64
+#define LIST_EVERY 64 /* events of a member: all topics are listed */
+#define WALK_EVERY 16 /* changes of a complete log: every entry is compared, not the sum alone */
 
 /* ---- P4: what the store lists and counts is what the diffs said ---- */
 static void check_row(pr_sim *sim, sim_process *process, const pr_row *row, uint32_t topic) {
@@ -23,63 +25,60 @@ static void check_row(pr_sim *sim, sim_process *process, const pr_row *row, uint
                     process->host, history->name, (unsigned long long)row->eid, (unsigned long long)row->dot,
                     (unsigned long long)row->prev_dot, (unsigned long long)seen->dot,
                     (unsigned long long)seen->prev_dot);
-    else if (sim_text(sim, row->key) != entity->key || sim_text(sim, row->meta) != value->meta ||
+    else if (!pr_str_equal(row->key, sim_text_str(sim, entity->key)) ||
+             !pr_str_equal(row->meta, sim_text_str(sim, value->meta)) ||
              !pr_str_equal(row->member, pr_cstr(history->name)) ||
              row->owner != (row->inst == process->inst ? entity->owner : 0))
         pr_sim_fail(sim, "P4 host %d lists %s eid %llu with another key, meta, member or owner", process->host,
                     history->name, (unsigned long long)row->eid);
 }
 
-/* Rows of one key are adjacent and ordered by (inst, eid). */
-static void check_row_order(pr_sim *sim, const sim_process *process, const pr_rows *rows) {
+/* Rows of one key are adjacent, as many runs as keys, and ordered by (inst, eid). */
+static void check_row_order(pr_sim *sim, const sim_process *process, const pr_rows *rows, size_t keys) {
+    size_t runs = rows->size > 0;
     for (size_t i = 1; i < rows->size; i++) {
         const pr_row *a = &rows->rows[i - 1], *b = &rows->rows[i];
-        if (pr_str_equal(a->key, b->key)) {
-            if (a->inst > b->inst || (a->inst == b->inst && a->eid >= b->eid))
-                pr_sim_fail(sim, "list order at host %d", process->host);
-            continue;
-        }
-        for (size_t j = 0; j + 1 < i && rows->size < 200; j++) /* quadratic */
-            if (pr_str_equal(rows->rows[j].key, b->key))
-                pr_sim_fail(sim, "rows of one key are not adjacent at host %d", process->host);
+        if (!pr_str_equal(a->key, b->key))
+            runs++;
+        else if (a->inst > b->inst || (a->inst == b->inst && a->eid >= b->eid))
+            pr_sim_fail(sim, "list order at host %d", process->host);
     }
+    if (runs != keys) pr_sim_fail(sim, "rows of one key are not adjacent at host %d", process->host);
 }
 
 static void check_counts(pr_sim *sim, const sim_process *process) {
     const pr_store *store = pr_engine_store(process->engine);
     const sim_view *view = &process->view;
     for (size_t t = 0; t < sim->oracle.topics_size; t++) {
-        size_t keys = 0, metas = 0, keys_shown = 0, metas_shown = 0;
-        for (size_t i = 0; i < view->keys_size; i++)
-            if (view->keys[i * 4] == sim->oracle.topics[t] && view->keys[i * 4 + 2] > 0) {
-                keys_shown++;
-                metas_shown += view->keys[i * 4 + 2];
-            }
-        pr_store_count(store, pr_cstr(sim_text_of(sim, sim->oracle.topics[t])), &keys, &metas);
-        if (keys != keys_shown || metas != metas_shown)
+        size_t keys = 0, metas = 0;
+        pr_store_count(store, sim_text_str(sim, sim->oracle.topics[t]), &keys, &metas);
+        if (keys != view->topic_keys[t] || metas != view->topic_entries[t])
             pr_sim_fail(sim, "P4 host %d counts %zu keys %zu metas of %s, the diffs say %zu and %zu", process->host,
-                        keys, metas, sim_text_of(sim, sim->oracle.topics[t]), keys_shown, metas_shown);
+                        keys, metas, sim_text_of(sim, sim->oracle.topics[t]), view->topic_keys[t],
+                        view->topic_entries[t]);
     }
 }
 
-static void check_lists(pr_sim *sim, sim_process *process) {
-    const pr_store *store = pr_engine_store(process->engine);
-    size_t listed = 0;
-    for (size_t t = 0; t < sim->oracle.topics_size; t++) {
-        pr_rows *rows = NULL;
-        if (pr_store_list(store, pr_cstr(sim_text_of(sim, sim->oracle.topics[t])), &rows) != 0) {
-            pr_sim_fail(sim, "pr_store_list fails at host %d", process->host);
-            return;
-        }
-        for (size_t i = 0; i < rows->size && sim->failure[0] == 0; i++)
-            check_row(sim, process, &rows->rows[i], sim->oracle.topics[t]);
-        check_row_order(sim, process, rows);
-        listed += rows->size;
-        pr_rows_free(rows);
+static void check_list(pr_sim *sim, sim_process *process, size_t t) {
+    pr_rows *rows = NULL;
+    if (pr_store_list(pr_engine_store(process->engine), sim_text_str(sim, sim->oracle.topics[t]), &rows) != 0) {
+        pr_sim_fail(sim, "pr_store_list fails at host %d", process->host);
+        return;
     }
-    if (listed != process->view.shown)
-        pr_sim_fail(sim, "P4 host %d lists %zu entries, its diffs show %zu", process->host, listed,
-                    process->view.shown);
+    for (size_t i = 0; i < rows->size && sim->failure[0] == 0; i++)
+        check_row(sim, process, &rows->rows[i], sim->oracle.topics[t]);
+    check_row_order(sim, process, rows, process->view.topic_keys[t]);
+    if (rows->size != process->view.topic_entries[t])
+        pr_sim_fail(sim, "P4 host %d lists %zu entries of topic %zu, its diffs show %zu", process->host, rows->size, t,
+                    process->view.topic_entries[t]);
+    pr_rows_free(rows);
+}
+
+/* Topics that diffs were about; all of them now and then, where nothing was said to have changed. */
+static void check_lists(pr_sim *sim, sim_process *process, bool all) {
+    for (size_t t = 0; t < sim->oracle.topics_size && sim->failure[0] == 0; t++)
+        if (all || (process->view.changed >> t & 1) != 0) check_list(sim, process, t);
+    process->view.changed = 0;
 }
 
 /* ---- P1, P2, P3: what a log holds is a prefix, or covers what its state says ---- */
@@ -115,8 +114,9 @@ static void check_held(pr_sim *sim, const sim_process *process, const sim_histor
                     (unsigned long long)state.floor, state.live);
                 return;
             }
-            if (sim_text(sim, view.topic) != entity->topic || sim_text(sim, view.key) != entity->key ||
-                sim_text(sim, view.meta) != sim_value_of(entity, view.dot)->meta)
+            if (!pr_str_equal(view.topic, sim_text_str(sim, entity->topic)) ||
+                !pr_str_equal(view.key, sim_text_str(sim, entity->key)) ||
+                !pr_str_equal(view.meta, sim_text_str(sim, sim_value_of(entity, view.dot)->meta)))
                 pr_sim_fail(sim, "P1 host %d holds other text of %s eid %llu", process->host, history->name,
                             (unsigned long long)view.eid);
             held[entity - history->entities] = 1;
@@ -130,8 +130,9 @@ static void check_missing(pr_sim *sim, const sim_process *process, const sim_his
     uint64_t asof = state.live ? state.floor : state.asof;
     for (size_t i = 0; i < history->entities_size; i++) {
         const sim_entity *entity = &history->entities[i];
+        if (held[i] || entity->eid > asof || (entity->dead_first != 0 && entity->dead_last <= asof)) continue;
         const sim_value *value = sim_value_at(entity, asof);
-        if (held[i] || value == NULL || value->dot > state.have || sim_alive_at(entity, asof) != 1 ||
+        if (value == NULL || value->dot > state.have || sim_alive_at(entity, asof) != 1 ||
             sim_alive_at(entity, state.floor) != 1)
             continue;
         pr_sim_fail(sim, "P%d host %d lost the living %s eid %llu, have %llu asof %llu floor %llu live %d",
@@ -140,6 +141,20 @@ static void check_missing(pr_sim *sim, const sim_process *process, const sim_his
                     state.live);
         return;
     }
+}
+
+/* P1 and P11: as many entries as History(asof) has, and their sum. true: it could be told. */
+static bool check_sum(pr_sim *sim, const sim_process *process, const sim_history *history, const pr_log *log) {
+    pr_state state = pr_log_state(log);
+    if (!pr_log_complete(log) || state.asof > history->version) return false;
+    const sim_version *version = &history->versions[state.asof];
+    if (pr_log_size(log) != version->live)
+        pr_sim_fail(sim, "P1 host %d holds %zu entries of %s at %llu, History has %u", process->host, pr_log_size(log),
+                    history->name, (unsigned long long)state.asof, version->live);
+    else if (version->fixed && pr_log_sum(log) != version->sum)
+        pr_sim_fail(sim, "P11 host %d: sum of %s at %llu differs from its origin's", process->host, history->name,
+                    (unsigned long long)state.asof);
+    return version->fixed;
 }
 
 static void check_content(pr_sim *sim, const sim_process *process, const sim_history *history, const pr_log *log) {
@@ -151,17 +166,9 @@ static void check_content(pr_sim *sim, const sim_process *process, const sim_his
     else {
         check_held(sim, process, history, log, held);
         if (sim->failure[0] == 0) check_missing(sim, process, history, log, held);
-        if (sim->failure[0] == 0 && pr_log_complete(log) && pr_log_size(log) != history->live[state.asof])
-            pr_sim_fail(sim, "P1 host %d holds %zu entries of %s at %llu, History has %u", process->host,
-                        pr_log_size(log), history->name, (unsigned long long)state.asof, history->live[state.asof]);
+        if (sim->failure[0] == 0) check_sum(sim, process, history, log);
     }
     pr_delete(&sim->alloc, held, history->entities_size + 1);
-}
-
-static size_t shown_of(const sim_seen_log *seen) {
-    size_t shown = 0;
-    for (size_t i = 0; i < seen->size; i++) shown += seen->items[i].dot != 0;
-    return shown;
 }
 
 /* ---- P15: a log that returns shows nobody who was gone at the first version heard ---- */
@@ -188,17 +195,19 @@ static void check_log(pr_sim *sim, sim_process *process, const pr_engine_log_pro
     }
     sim_seen_log *seen = sim_view_log(sim, &process->view, index, history->entities_size);
     size_t size = probe->log != NULL ? pr_log_size(probe->log) : 0;
-    if (!probe->sweeping && shown_of(seen) != (probe->shown ? size : 0))
+    if (!probe->sweeping && seen->shown != (probe->shown ? size : 0))
         pr_sim_fail(sim, "P4 host %d shows %zu of the %zu entries of %s, target %d and no sweep pending", process->host,
-                    shown_of(seen), size, history->name, probe->shown);
+                    seen->shown, size, history->name, probe->shown);
     if (probe->detached || probe->log == NULL) return;
     pr_state state = pr_log_state(probe->log);
     if (state.floor < seen->floor)
         pr_sim_fail(sim, "P7 floor of %s at host %d fell from %llu to %llu", history->name, process->host,
                     (unsigned long long)seen->floor, (unsigned long long)state.floor);
     seen->floor = state.floor;
-    if (!same_state(&state, &seen->checked) || size != seen->checked_size)
-        check_content(sim, process, history, probe->log);
+    if (!same_state(&state, &seen->checked) || size != seen->checked_size) {
+        bool walk = seen->checks++ % WALK_EVERY == 0;
+        if (walk || !check_sum(sim, process, history, probe->log)) check_content(sim, process, history, probe->log);
+    }
     seen->checked = state;
     seen->checked_size = size;
     if (probe->shown && !seen->was_shown && seen->was_hidden_full && size > 0 && seen->turn + 1 == process->turns &&
@@ -213,6 +222,8 @@ static void check_log(pr_sim *sim, sim_process *process, const pr_engine_log_pro
 static void check_own(pr_sim *sim, sim_process *process) {
     size_t index = 0;
     const sim_history *history = sim_history_of(sim, process->inst, &index);
+    if (process->view.own_version == history->version) return;
+    process->view.own_version = history->version;
     const sim_seen_log *seen = sim_view_log(sim, &process->view, index, history->entities_size);
     for (size_t i = 0; i < history->entities_size; i++) {
         const sim_entity *entity = &history->entities[i];
@@ -226,10 +237,23 @@ static void check_own(pr_sim *sim, sim_process *process) {
 
 /* Dropped, and forgotten with its grave: nothing is remembered of the floor (3.9.3). */
 static void forget_floors(const pr_sim *sim, sim_process *process) {
-    for (size_t i = 0; i < process->view.size; i++)
-        if (process->view.logs[i].floor != 0 &&
+    for (size_t i = 0; i < process->view.size; i++) {
+        sim_seen_log *seen = &process->view.logs[i];
+        if (seen->floor != 0 && seen->turn != process->turns &&
             !pr_engine_probe_remembers(process->engine, sim->oracle.histories[i]->inst))
-            process->view.logs[i].floor = 0;
+            seen->floor = 0;
+    }
+}
+
+/* Nothing is held but the entries of the logs. */
+static void check_store(pr_sim *sim, const sim_process *process, const pr_engine_log_probe *probes, size_t size) {
+    const pr_store *store = pr_engine_store(process->engine);
+    size_t held = 0;
+    for (size_t i = 0; i < size; i++)
+        if (probes[i].log != NULL) held += pr_log_size(probes[i].log);
+    if (held != pr_store_size(store))
+        pr_sim_fail(sim, "host %d holds %zu entries in logs, %zu in its store", process->host, held,
+                    pr_store_size(store));
 }
 
 void sim_check(pr_sim *sim, sim_process *process) {
@@ -237,12 +261,12 @@ void sim_check(pr_sim *sim, sim_process *process) {
     process->turns++;
     check_counts(sim, process);
     if (sim->failure[0] != 0) return;
-    if (process->view.changed || process->turns % 64 == 0) {
-        check_lists(sim, process);
-        check_own(sim, process);
-    }
-    process->view.changed = false;
-    forget_floors(sim, process);
+    bool all = process->turns % LIST_EVERY == 0;
+    if (process->view.changed != 0 || all) check_lists(sim, process, all);
+    check_own(sim, process);
     size_t logs = pr_engine_probe_logs(process->engine, probes, LOGS_MAX);
-    for (size_t i = 0; i < logs && i < LOGS_MAX && sim->failure[0] == 0; i++) check_log(sim, process, &probes[i]);
+    if (logs > LOGS_MAX) pr_sim_fail(sim, "more logs than the checks look at");
+    for (size_t i = 0; i < logs && sim->failure[0] == 0; i++) check_log(sim, process, &probes[i]);
+    check_store(sim, process, probes, logs);
+    forget_floors(sim, process);
 }

@@ -239,10 +239,14 @@ static void happen(pr_sim *sim, const event *next) {
 
 bool sim_step(pr_sim *sim, uint64_t until) {
     event best = {.kind = EVENT_NONE};
-    for (size_t i = 0; i < sim->processes_size; i++) consider_process(sim, &best, i);
+    for (int host = 0; host < PR_SIM_HOSTS; host++)
+        if (sim->hosts[host].process >= 0) consider_process(sim, &best, (size_t)sim->hosts[host].process);
     for (size_t i = 0; i < sim->dials_size; i++) consider_dial(sim, &best, i);
-    for (size_t i = 0; i < sim->conns_size; i++)
-        for (int side = 0; side < 2 && sim->conns[i]->used; side++) consider_end(sim, &best, i, side);
+    for (size_t i = 0; i < sim->conns_size; i++) {
+        const sim_conn *conn = sim->conns[i];
+        if (!conn->used || (conn->end[0].state == SIM_END_DONE && conn->end[1].state == SIM_END_DONE)) continue;
+        for (int side = 0; side < 2; side++) consider_end(sim, &best, i, side);
+    }
     if (best.kind == EVENT_NONE || best.at > until) return false;
     sim->steps_now = best.at > sim->now ? 0 : sim->steps_now + 1;
     sim->now = best.at;

@@ -10,8 +10,16 @@
 
 typedef struct sim_value {
     uint64_t dot;
+    uint64_t hash; /* what it adds to the sum of its log (P11) */
     uint32_t meta; /* text id */
 } sim_value;
+
+/* One version of a log. In the middle of a closing owner's removals the order, and so the sum, is not fixed. */
+typedef struct sim_version {
+    uint64_t sum;
+    uint32_t live; /* size of History(version) */
+    bool fixed;
+} sim_version;
 
 /* Died at a version in [dead_first, dead_last]: closing an owner removes its entries in an order that is not fixed. */
 typedef struct sim_entity {
@@ -29,8 +37,8 @@ typedef struct sim_history {
     bool running;
     sim_entity *entities; /* ascending eid */
     size_t entities_size, entities_room;
-    uint32_t *live; /* live[v]: size of History(v) */
-    size_t live_room;
+    sim_version *versions;
+    size_t versions_room;
 } sim_history;
 
 typedef struct sim_seen {
@@ -41,32 +49,39 @@ typedef struct sim_seen {
 
 typedef struct sim_seen_log {
     sim_seen *items; /* by index of the entity */
-    size_t size;
+    size_t size, shown;
     uint64_t floor;   /* P7 */
     pr_state checked; /* state at the last check of P1 to P3 */
     size_t checked_size;
+    uint32_t checks; /* every so many, all entries are compared instead of their sum */
     bool was_shown, was_hidden_full;
     uint64_t turn; /* of the last look: a gap means that the log was dropped meanwhile */
 } sim_seen_log;
+
+#define SIM_TOPICS 64
+#define SIM_LOGS   1024 /* slots of the table of logs: at most half are used */
 
 typedef struct sim_view {
     sim_seen_log *logs; /* by index of the history */
     size_t size;
     size_t shown;
     uint64_t seq;
-    bool changed;   /* a diff came since the last full comparison */
-    uint32_t *keys; /* topic, key, shown now, shown before the diff: four each */
+    uint64_t changed;     /* bit per topic that diffs were about since it was compared */
+    uint64_t own_version; /* of the own log when it was compared */
+    uint32_t *keys;       /* topic, key, shown now, shown before the diff: four each */
     size_t keys_size, keys_room;
+    size_t topic_keys[SIM_TOPICS], topic_entries[SIM_TOPICS]; /* shown, by index of the topic */
 } sim_view;
 
 typedef struct sim_oracle {
     sim_history **histories;
     size_t size;
-    char **texts; /* topics, keys and metas; id = index + 1 */
+    uint16_t by_inst[SIM_LOGS]; /* index + 1; 0: free */
+    presence_str *texts;        /* topics, keys and metas; id = index + 1 */
     size_t texts_size, texts_room;
     uint32_t *text_table;
     size_t text_table_room;
-    uint32_t topics[64]; /* ids of the topics ever used */
+    uint32_t topics[SIM_TOPICS]; /* ids of the topics ever used */
     size_t topics_size;
 } sim_oracle;
 
@@ -74,6 +89,8 @@ struct sim_process;
 struct pr_sim;
 
 uint32_t sim_text(struct pr_sim *, presence_str); /* id of a text, made if new */
+presence_str sim_text_str(const struct pr_sim *, uint32_t id);
+size_t sim_topic_index(const struct pr_sim *, uint32_t id); /* of a topic that was used */
 const char *sim_text_of(const struct pr_sim *, uint32_t id);
 void sim_oracle_start(struct pr_sim *, uint64_t inst, const char *name);
 void sim_oracle_end(struct pr_sim *, uint64_t inst);

@@ -46,10 +46,7 @@ typedef struct change {
     uint64_t seq;
 } change;
 
-static bool says(pr_sim *sim, presence_str text, uint32_t id) {
-    const char *held = sim_text_of(sim, id);
-    return strlen(held) == text.size && memcmp(held, text.data, text.size) == 0;
-}
+static bool says(pr_sim *sim, presence_str text, uint32_t id) { return pr_str_equal(sim_text_str(sim, id), text); }
 
 static void broken(pr_sim *sim, const change *c, const char *what) {
     pr_sim_fail(sim, "%s at host %d (%s): change %d of %s inst %016llx eid %llu dot %llu prev %llu, shown dot %llu",
@@ -109,6 +106,15 @@ static void take_leave(pr_sim *sim, const change *c) {
     c->process->view.shown--;
 }
 
+static void count_shown(pr_sim *sim, sim_process *process, const sim_entity *entity, int by) {
+    uint32_t *count = key_count(sim, &process->view, entity->topic, entity->key);
+    size_t topic = sim_topic_index(sim, entity->topic);
+    process->view.topic_entries[topic] += (size_t)by;
+    if (by > 0 && count[2] == 0) process->view.topic_keys[topic]++;
+    if (by < 0 && count[2] == 1) process->view.topic_keys[topic]--;
+    count[2] += (uint32_t)by;
+}
+
 static void take_item(pr_sim *sim, sim_process *process, const pr_diff *diff, const pr_diff_item *item) {
     change c = {.process = process, .item = item, .seq = diff->seq};
     size_t index = 0;
@@ -122,10 +128,12 @@ static void take_item(pr_sim *sim, sim_process *process, const pr_diff *diff, co
     if (item->kind == PRESENCE_LEAVE && item->reason == PRESENCE_REASON_LEASE && item->inst == process->inst &&
         c.entity->dead_first == 0) /* time, not a call, ends a lease */
         sim_oracle_remove(sim, history, c.entity->owner, NULL, PR_REMOVED_LEASE);
-    c.seen = &sim_view_log(sim, &process->view, index, history->entities_size)->items[c.entity - history->entities];
+    sim_seen_log *log = sim_view_log(sim, &process->view, index, history->entities_size);
+    c.seen = &log->items[c.entity - history->entities];
+    if (item->inst == process->inst) process->view.own_version = SIM_NEVER;
     const sim_value *value = sim_value_of(c.entity, item->dot);
     if (!says(sim, diff->topic, c.entity->topic) || !says(sim, item->key, c.entity->key) || value == NULL ||
-        !says(sim, item->meta, value->meta) || !says(sim, item->member, sim_text(sim, pr_cstr(history->name))))
+        !says(sim, item->meta, value->meta) || !pr_str_equal(item->member, pr_cstr(history->name)))
         broken(sim, &c, "P1 topic, key, meta or member differ from the origin's");
     if (item->owner != (item->inst == process->inst ? c.entity->owner : 0)) broken(sim, &c, "a wrong owner");
     if (item->kind == PRESENCE_JOIN)
@@ -136,8 +144,9 @@ static void take_item(pr_sim *sim, sim_process *process, const pr_diff *diff, co
         take_leave(sim, &c);
     else
         broken(sim, &c, "an unknown kind of change");
-    uint32_t *count = key_count(sim, &process->view, c.entity->topic, c.entity->key);
-    count[2] += item->kind == PRESENCE_JOIN ? 1u : item->kind == PRESENCE_LEAVE ? -1u : 0u;
+    int by = item->kind == PRESENCE_JOIN ? 1 : item->kind == PRESENCE_LEAVE ? -1 : 0;
+    log->shown += (size_t)by;
+    count_shown(sim, process, c.entity, by);
 }
 
 static void check_order(pr_sim *sim, const sim_process *process, const pr_diff *diff) {
@@ -175,7 +184,7 @@ void sim_view_diff(pr_sim *sim, sim_process *process, const pr_diff *diff) {
         pr_sim_fail(sim, "seq %llu after %llu at host %d", (unsigned long long)diff->seq, (unsigned long long)view->seq,
                     process->host);
     view->seq = diff->seq;
-    view->changed = true;
+    view->changed |= 1ull << sim_topic_index(sim, sim_text(sim, diff->topic));
     process->counts.diffs++;
     if (diff->size > process->counts.largest_diff) process->counts.largest_diff = diff->size;
     for (size_t i = 0; i < view->keys_size; i++) view->keys[i * 4 + 3] = view->keys[i * 4 + 2];
