@@ -1,0 +1,94 @@
+"""The two serializers of Phoenix Channels: version 2 writes arrays of five, version 1 objects.
+
+Payloads may come as JSON text that was made before (`Raw`), so that a presence event is encoded once for all sockets.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+
+class Message(NamedTuple):
+    join_ref: str | None
+    ref: str | None
+    topic: str
+    event: str
+    payload: Any
+
+
+class BadMessage(ValueError):
+    """What came is no message of this protocol; as with Phoenix the socket ends."""
+
+
+class Raw(NamedTuple):
+    """JSON text that is used as it is."""
+
+    text: str
+
+
+def to_json(value: Any) -> str:
+    if isinstance(value, Raw):
+        return value.text
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+class Version2:
+    """[join_ref, ref, topic, event, payload]"""
+
+    def decode(self, text: str) -> Message:
+        parts = _loads(text)
+        if not isinstance(parts, list) or len(parts) != 5:
+            raise BadMessage("a message is an array of five: join_ref, ref, topic, event, payload")
+        return _checked(*parts)
+
+    def encode(self, join_ref: str | None, ref: str | None, topic: str, event: str, payload: Any) -> str:
+        return f"[{to_json(join_ref)},{to_json(ref)},{to_json(topic)},{to_json(event)},{to_json(payload)}]"
+
+
+class Version1:
+    """{"topic", "event", "payload", "ref"}; a join's ref is its join_ref, which is never sent back."""
+
+    def decode(self, text: str) -> Message:
+        fields = _loads(text)
+        if not isinstance(fields, dict) or not {"topic", "event"} <= fields.keys():
+            raise BadMessage("a message is an object with topic, event, payload and ref")
+        ref = fields.get("ref")
+        join_ref = fields.get("join_ref", ref if fields["event"] == "phx_join" else None)
+        return _checked(join_ref, ref, fields["topic"], fields["event"], fields.get("payload", {}))
+
+    def encode(self, join_ref: str | None, ref: str | None, topic: str, event: str, payload: Any) -> str:
+        return (
+            f'{{"topic":{to_json(topic)},"event":{to_json(event)},'
+            f'"payload":{to_json(payload)},"ref":{to_json(ref)}}}'
+        )
+
+
+Serializer = Version1 | Version2
+_VERSIONS: dict[str, Serializer] = {"1": Version1(), "2": Version2()}
+
+
+def serializer_of(vsn: str) -> Serializer | None:
+    """The serializer a client asks for by `vsn` (\"2.0.0\"); None: an unknown one."""
+    return _VERSIONS.get(vsn.partition(".")[0])
+
+
+def _loads(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadMessage(f"not JSON: {error}") from None
+
+
+def _checked(join_ref: Any, ref: Any, topic: Any, event: Any, payload: Any) -> Message:
+    if not isinstance(topic, str) or not isinstance(event, str):
+        raise BadMessage("topic and event must be text")
+    return Message(_ref(join_ref), _ref(ref), topic, event, payload)
+
+
+def _ref(ref: Any) -> str | None:
+    if ref is None or isinstance(ref, str):
+        return ref
+    if isinstance(ref, int) and not isinstance(ref, bool):
+        return str(ref)  # old clients count in numbers
+    raise BadMessage("join_ref and ref must be text or null")

@@ -1,0 +1,166 @@
+"""One joined channel of one connection.
+
+Happy path: on_join -> reply ok -> presence_state, then every presence_diff -> events of the client, one at a time, each
+with its reply -> phx_leave: reply ok, phx_close.
+Failures: on_join refuses (error reply, nothing else) or throws (reply "join crashed"); on_event throws (phx_error, the
+client joins again); the topic is joined once more (phx_close with the old join_ref); the connection or the endpoint
+ends (nobody is told). However it ends, its owner closes at once, before anything is awaited.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from typing import TYPE_CHECKING, Any
+
+from .._errors import PresenceError
+from ._channel import Channel, Refuse
+from ._messages import Message, Raw
+from ._socket import Socket
+
+if TYPE_CHECKING:
+    from .._types import Event
+    from ._connection import Connection
+
+logger = logging.getLogger("libpresence")
+
+
+class Session:
+    def __init__(self, connection: Connection, channel: type[Channel], join: Message) -> None:
+        self.connection = connection
+        self.endpoint = connection.endpoint
+        self.topic = join.topic
+        self.join_ref = join.join_ref
+        self.over = False
+        self.joined = False
+        self._join = join
+        self._channel = channel
+        self._waiting: asyncio.Queue[Message] = asyncio.Queue(self.endpoint.limits.pending_events)
+        self._pump_task: asyncio.Task[None] | None = None
+        self.socket = Socket(self)
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def deliver(self, message: Message) -> None:
+        """Waits while too many events wait, so that the client is not read any further."""
+        if message.join_ref not in (None, self.join_ref):
+            return  # of an earlier join of this client
+        await self._waiting.put(message)
+
+    def push(self, event: str, payload: Any) -> None:
+        if not self.over:
+            self.connection.push(self.join_ref, None, self.topic, event, payload)
+
+    # ---- its life ----
+
+    async def _run(self) -> None:
+        try:
+            if await self._joins():
+                if self._instance.presence:
+                    self._pump_task = asyncio.get_running_loop().create_task(self._pump())
+                while await self._handle(await self._waiting.get()):
+                    pass
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            self._crashed(error)
+
+    async def _joins(self) -> bool:
+        message = self._join
+        try:
+            self._instance = self._channel()
+            response = await _called(self._instance.on_join(self.topic, message.payload, self.socket))
+            self.connection.check(response if response is not None else {})
+        except Refuse as refusal:
+            self._reply(message, "error", refusal.response)
+        except Exception as error:
+            logger.error("channel %r: on_join failed", self.topic, exc_info=error)
+            self._reply(message, "error", {"reason": "join crashed"})
+        else:
+            self.joined = True
+            self.endpoint.joined(self)
+            self._reply(message, "ok", response if response is not None else {})
+            return True
+        self.end("refused")
+        return False
+
+    async def _handle(self, message: Message) -> bool:
+        """False: the client left."""
+        if message.event == "phx_leave":
+            self._reply(message, "ok", {})
+            self.connection.push(self.join_ref, self.join_ref, self.topic, "phx_close", {})
+            self.end("left")
+            return False
+        try:
+            response = await _called(self._instance.on_event(message.event, message.payload, self.socket))
+        except Refuse as refusal:
+            self._reply(message, "error", refusal.response)
+        else:
+            if response is not None:
+                self._reply(message, "ok", response)
+        await self.connection.room()
+        return True
+
+    def _reply(self, message: Message, status: str, response: Any) -> None:
+        payload = {"status": status, "response": response}
+        self.connection.push(self.join_ref, message.ref, self.topic, "phx_reply", payload)
+
+    def _crashed(self, error: Exception) -> None:
+        logger.error("channel %r: %s failed, its client joins again", self.topic, "on_event", exc_info=error)
+        reason = {"reason": "channel_crash"}
+        self.connection.push(self.join_ref, self.join_ref, self.topic, "phx_error", reason)
+        self.end("error")
+
+    async def _pump(self) -> None:
+        """The state of the topic, then its diffs, as fast as this client takes them."""
+        try:
+            async with self.endpoint.users.subscribe(self.topic) as events:
+                async for event in events:
+                    self._push_presence(event)
+                    await self.connection.room()
+        except PresenceError as error:
+            logger.error("channel %r: presence ended", self.topic, exc_info=error)
+        if not self.over:  # the tracker has stopped: this server knows nothing any more
+            self.connection.push(self.join_ref, self.join_ref, self.topic, "phx_error", {"reason": "stopped"})
+            self.end("shutdown")
+
+    def _push_presence(self, event: Event) -> None:
+        if event.event == "presence_state":
+            self.push(event.event, Raw(event.text))
+        else:
+            self.connection.send(self.endpoint.diff_frame(self.topic, event, self.connection.serializer))
+
+    # ---- its end ----
+
+    def replaced(self) -> None:
+        """The client joins the same topic again."""
+        if self.joined:
+            self.connection.push(self.join_ref, self.join_ref, self.topic, "phx_close", {})
+        self.end("replaced")
+
+    def end(self, reason: str) -> None:
+        if self.over:
+            return
+        self.over = True
+        try:
+            self.socket.end()
+        except PresenceError:  # the tracker has stopped: everything has left already
+            pass
+        self.connection.forget(self)
+        if self.joined:
+            self.endpoint.left(self)
+            self.endpoint.run_aside(self._told(reason))
+        here = asyncio.current_task()
+        for task in (self._task, self._pump_task):
+            if task is not None and task is not here:
+                task.cancel()
+
+    async def _told(self, reason: str) -> None:
+        try:
+            await _called(self._instance.on_leave(reason, self.socket))
+        except Exception as error:
+            logger.error("channel %r: on_leave failed", self.topic, exc_info=error)
+
+
+async def _called(result: Any) -> Any:
+    return await result if inspect.isawaitable(result) else result
