@@ -1,8 +1,10 @@
-// For the tests of programs that use libpresence: members without a network, small clusters, waiting for a condition.
+// For the tests of programs that use libpresence: clusters in virtual time, members without a network, small clusters on
+// loopback, waiting for a condition.
 'use strict'
 
 const { randomUUID } = require('node:crypto')
 const { Presence } = require('./lib/presence.js')
+const { Cluster, SettleTimeout } = require('./lib/cluster.js')
 
 /** A started member that is alone and opens no socket (transport `memory`); stop it when the test ends. */
 async function startAlone (options = {}, Class = Presence) {
@@ -37,4 +39,4 @@ async function waitFor (condition, { timeout = 5000, interval = 5, what = 'the c
   }
 }
 
-module.exports = { startAlone, startCluster, waitFor }
+module.exports = { Cluster, SettleTimeout, startAlone, startCluster, waitFor }

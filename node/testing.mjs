@@ -1,4 +1,4 @@
 // The same for import.
 import testing from './testing.js'
 
-export const { startAlone, startCluster, waitFor } = testing
+export const { Cluster, SettleTimeout, startAlone, startCluster, waitFor } = testing

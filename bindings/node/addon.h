@@ -101,4 +101,19 @@ napi_value pn_subscribe_all(napi_env, napi_callback_info);
 napi_value pn_unsubscribe(napi_env, napi_callback_info);
 napi_value pn_options(napi_env, napi_callback_info);
 
+/* ---- node_sim.c ---- */
+int pn_sim_open(napi_env, napi_value sim, presence_config *, presence_tracker **out);
+napi_value pn_sim_new(napi_env, napi_callback_info);
+napi_value pn_sim_message(napi_env, napi_callback_info);
+napi_value pn_sim_now(napi_env, napi_callback_info);
+napi_value pn_sim_step(napi_env, napi_callback_info);
+napi_value pn_sim_waiting(napi_env, napi_callback_info);
+napi_value pn_sim_partition(napi_env, napi_callback_info);
+napi_value pn_sim_block(napi_env, napi_callback_info);
+napi_value pn_sim_heal(napi_env, napi_callback_info);
+napi_value pn_sim_crash(napi_env, napi_callback_info);
+napi_value pn_sim_pause(napi_env, napi_callback_info);
+napi_value pn_sim_resume(napi_env, napi_callback_info);
+napi_value pn_sim_synced(napi_env, napi_callback_info);
+
 #endif

@@ -101,15 +101,16 @@ napi_value pn_configure(napi_env env, napi_callback_info info) {
     return failure;
 }
 
-/* open(handle, onWake) -> undefined or [code, message] */
+/* open(handle, onWake, sim or undefined) -> undefined or [code, message] */
 napi_value pn_open(napi_env env, napi_callback_info info) {
-    napi_value argv[2];
-    pn_tracker *t = pn_arguments(env, info, 2, argv) ? pn_tracker_of(env, argv[0]) : NULL;
+    napi_value argv[3];
+    pn_tracker *t = pn_arguments(env, info, 3, argv) ? pn_tracker_of(env, argv[0]) : NULL;
     if (t == NULL || t->wake || t->tracker) return pn_failure(env, PRESENCE_ESTATE, "");
     int code = pn_bridge_open(env, t, argv[1]);
     if (code != 0) return pn_failure(env, code, "");
     presence_tracker *tracker = NULL;
-    code = presence_tracker_open(t->config, &tracker);
+    code = pn_is_undefined(env, argv[2]) ? presence_tracker_open(t->config, &tracker)
+                                         : pn_sim_open(env, argv[2], t->config, &tracker);
     if (code != 0) {
         napi_value failure = pn_failure(env, code, presence_config_message(t->config));
         shut(t, 0);

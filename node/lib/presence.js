@@ -16,6 +16,7 @@ const { InvalidArgument, NotTracked, StaleRef } = require('./errors.js').classes
 
 const STOP_MS = 5000
 const TIMED_OUT = -12
+const INTERNALS = Symbol('libpresence internals') // for libpresence/testing alone
 
 class Presence extends EventEmitter {
   #tracker
@@ -101,6 +102,10 @@ class Presence extends EventEmitter {
     this.#hooks.raise(error)
   }
 
+  [INTERNALS] () {
+    return { tracker: this.#tracker, end: error => (this.#stopping ??= this.#stop(0, error)) }
+  }
+
   ref () {
     if (!this.#referenced) {
       this.#referenced = true
@@ -131,6 +136,7 @@ class Presence extends EventEmitter {
   get isSynced () { return this.#tracker.state === 'open' && native.synced(this.#tracker.handle) >= 0 }
 
   async synced (options) {
+    if (this.#tracker.network) return this.#tracker.network.synced(this.#tracker, options)
     return this.#held(() => wait((resolve, reject) => {
       const look = () => {
         if (this.#tracker.state !== 'open') return reject(this.#tracker.closedError())
@@ -303,4 +309,4 @@ function readMetas (rows) {
   return metas
 }
 
-module.exports = { Presence, Owner }
+module.exports = { Presence, Owner, INTERNALS }

@@ -28,6 +28,7 @@ function setLive (tracker, on) {
 
 class Tracker {
   state = 'new'
+  network // the virtual one of libpresence/testing it starts on; undefined: the real one
   #holds = 0
   #held = false
   #reason
@@ -55,7 +56,7 @@ class Tracker {
     if (this.state === 'open') throw new WrongState('this tracker is started already')
     if (this.state !== 'new') throw this.closedError()
     this.state = 'open'
-    const failed = native.open(this.handle, onWake)
+    const failed = native.open(this.handle, onWake, this.network?.handle)
     if (failed) {
       this.state = 'new'
       throw failure(failed[0], failed[1], optionOf(failed[1]))

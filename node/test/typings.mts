@@ -1,6 +1,6 @@
 // Compiled, never run: the types say what the README says, and refuse what the package refuses.
 import { Presence, PresenceError, OwnerClosed, type Diff, type Member, type Presences, type TopicDiff } from 'libpresence'
-import { startAlone, startCluster, waitFor } from 'libpresence/testing'
+import { Cluster, SettleTimeout, startAlone, startCluster, waitFor } from 'libpresence/testing'
 
 interface Meta { status: string, tab?: number }
 interface Extra { user: { name: string } }
@@ -50,6 +50,23 @@ try { owner.close() } catch (error) { if (error instanceof OwnerClosed && error 
   using disposed = users.owner()
   await using also = await Presence.start({ fetch: (topic: string) => ({ [topic]: {} }), handleDiff () {}, log: console })
   void [disposed, also]
+}
+{
+  await using virtual = new Cluster({ seed: 1n, latency: [0, 5], options: { heartbeatMs: 500 } })
+  const member: Presence = await virtual.start('a', { leaveGraceMs: 0 })
+  const typed: Users = await virtual.start('b', Users, { listen: '' })
+  const added: Users = virtual.add(new Users())
+  virtual.partition([member], [typed, added])
+  virtual.block(member, typed, { both: false })
+  virtual.heal()
+  virtual.pause(typed)
+  virtual.resume(typed)
+  await virtual.run(1000)
+  await virtual.settle({ limit: 1000 }).catch((error: unknown) => error instanceof SettleTimeout && error.code)
+  const found: number = await virtual.until(async () => typed.count('room'), { limit: virtual.now })
+  await virtual.crash(typed, { silent: true })
+  await virtual.stop(virtual.members[0] ?? member)
+  void found
 }
 const plain = await startAlone({ log: (line, { callback }) => console.log(line, callback) })
 const cluster: Users[] = await startCluster(2, {}, Users)
