@@ -43,6 +43,35 @@ def test_c_quick_start(tmp_path):
     assert run([str(tmp_path / "start")]).startswith('{"u1":{"metas":[{"status":"online","phx_ref":"')
 
 
+def examples(document, language):
+    return re.findall(rf"<!-- test: {language} -->\n```\w+\n(.*?)```", (ROOT / "docs" / document).read_text(), re.S)
+
+
+def test_python_tests_of_an_app(tmp_path):
+    texts = examples("testing-your-app.md", "python")
+    for number, text in enumerate(texts):
+        (tmp_path / f"test_app_{number}.py").write_text(text)
+    done = run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."], cwd=tmp_path)
+    assert len(texts) == 2 and "2 passed" in done
+
+
+def test_node_test_of_an_app(tmp_path):
+    (tmp_path / "node_modules").mkdir()
+    (tmp_path / "node_modules/libpresence").symlink_to(ROOT / "node")
+    [text] = examples("testing-your-app.md", "node")
+    (tmp_path / "app.test.js").write_text(text)
+    assert "# pass 1" in run(["node", "--test", "--test-reporter=tap", "app.test.js"], cwd=tmp_path)
+
+
+def test_c_test_of_an_app(tmp_path):
+    [text] = examples("testing-your-app.md", "c")
+    (tmp_path / "app.c").write_text(text)
+    library = ROOT / "build/core"
+    run(["cc", "-std=c11", "-Wall", "-Wextra", "-Werror", "app.c", "-o", "app", f"-I{ROOT}/core/include", f"-L{library}", "-lpresence",
+         f"-Wl,-rpath,{library}"], cwd=tmp_path)
+    run([str(tmp_path / "app")])
+
+
 def test_readme_names_the_two_commands():
     assert "bash ci/demo" in README and "bash ci/test" in README
 

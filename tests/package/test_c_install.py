@@ -50,11 +50,23 @@ def test_cmake_package(prefix, tmp_path):
     assert run([str(tmp_path / "out/p")]).strip() == version()
 
 
+def test_sim(prefix, tmp_path):
+    """The virtual cluster is installed, and in the shared library."""
+    [pc] = prefix.glob("**/presence.pc")
+    env = {**os.environ, "PKG_CONFIG_PATH": str(pc.parent)}
+    (tmp_path / "p.c").write_text(
+        "#include <presence/sim.h>\nint main(void) { presence_sim *sim = presence_sim_new(1); int rc = presence_sim_settle(sim, 1); "
+        "presence_sim_free(sim); return rc; }\n")
+    flags = shlex.split(run(["pkg-config", "--cflags", "--libs", "presence"], env=env))
+    run(["cc", "p.c", "-o", "p", *flags], cwd=tmp_path)
+    run([str(tmp_path / "p")], env={**env, "LD_LIBRARY_PATH": str(pc.parent.parent)})
+
+
 def test_command(prefix):
     assert version() in run([str(prefix / "bin/presence"), "--version"])
 
 
 def test_header_is_c11_and_cpp17(tmp_path):
-    (tmp_path / "h.c").write_text("#include <presence.h>\n")
+    (tmp_path / "h.c").write_text("#include <presence.h>\n#include <presence/sim.h>\n")
     for compiler in (["gcc", "-std=c11"], ["clang", "-std=c11"], ["clang", "-x", "c++", "-std=c++17"]):
         run([*compiler, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only", f"-I{ROOT}/core/include", "h.c"], cwd=tmp_path)

@@ -1,4 +1,4 @@
-/* Rules of the protocol that a test build can break, one at a time, to prove that the checks see it (protocol.md 7).
+/* Rules of the protocol that a test build can break, one at a time, to prove that the checks see it.
  *
  * In a normal build pr_rule() is the constant true and leaves no trace. With -DPRESENCE_MUTANTS=ON it reads one switch
  * of the process: it is false for the one rule that was selected. rules.def is the table.
