@@ -1,0 +1,159 @@
+// One joined channel of one connection.
+//
+// Happy path: join -> reply ok -> presence_state, then every presence_diff -> events of the client, one at a time, each
+// with its reply -> phx_leave: reply ok, phx_close.
+// Failures: join refuses (error reply, nothing else) or throws (reply "join crashed"); event throws (phx_error, the
+// client joins again); the topic is joined once more (phx_close with the old join_ref); the connection or the endpoint
+// ends (nobody is told). However it ends, its owner closes at once, before anything is awaited.
+'use strict'
+
+const { Raw, toJson } = require('./messages.js')
+const { Refuse } = require('./refuse.js')
+const { Socket } = require('./socket.js')
+
+class Session {
+  #channel
+  #waiting = []
+  #wake
+  #drained
+  #abort = new AbortController()
+
+  constructor (connection, channel, join) {
+    this.connection = connection
+    this.endpoint = connection.endpoint
+    this.topic = join.topic
+    this.joinRef = join.joinRef
+    this.over = false
+    this.joined = false
+    this.#channel = channel
+    this.socket = new Socket(this)
+    this.#run(join)
+  }
+
+  get signal () { return this.#abort.signal }
+
+  /** Resolves when the client may be read on: not while too many events wait. */
+  async deliver (message) {
+    if (message.joinRef !== null && message.joinRef !== this.joinRef) return // of an earlier join of this client
+    this.#waiting.push(message)
+    this.#wake?.()
+    while (!this.over && this.#waiting.length > this.endpoint.limits.pendingEvents) {
+      await new Promise(resolve => { this.#drained = resolve })
+    }
+  }
+
+  push (event, payload) {
+    if (!this.over) this.connection.push(this.joinRef, null, this.topic, event, payload)
+  }
+
+  async #run (join) {
+    try {
+      if (!await this.#join(join)) return
+      if (this.#channel.presence !== false) this.#pump()
+      while (!this.over) {
+        const message = this.#waiting.shift()
+        this.#drained?.()
+        if (message) await this.#handle(message)
+        else await new Promise(resolve => { this.#wake = resolve })
+      }
+    } catch (error) {
+      this.#crashed(error)
+    }
+  }
+
+  async #join (message) {
+    try {
+      const response = await this.#channel.join?.(this.topic, message.payload, this.socket)
+      toJson(response ?? {}) // whether it can be sent
+      if (this.over) return false
+      this.joined = true
+      this.endpoint.joined(this)
+      this.#reply(message, 'ok', response ?? {})
+      return true
+    } catch (error) {
+      if (this.over) return false
+      if (!(error instanceof Refuse)) this.endpoint.report('join', this.topic, error)
+      this.#reply(message, 'error', error instanceof Refuse ? error.response : { reason: 'join crashed' })
+      this.end('refused')
+      return false
+    }
+  }
+
+  async #handle (message) {
+    if (message.event === 'phx_leave') {
+      this.#reply(message, 'ok', {})
+      this.connection.push(this.joinRef, this.joinRef, this.topic, 'phx_close', {})
+      this.end('left')
+      return
+    }
+    try {
+      if (!this.#channel.event) throw new Refuse('unmatched event')
+      const response = await this.#channel.event(message.event, message.payload, this.socket)
+      if (response !== undefined && response !== null) this.#reply(message, 'ok', response)
+    } catch (error) {
+      if (!(error instanceof Refuse)) throw error
+      this.#reply(message, 'error', error.response)
+    }
+    await this.connection.room()
+  }
+
+  #reply (message, status, response) {
+    if (!this.over) this.connection.push(this.joinRef, message.ref, this.topic, 'phx_reply', { status, response })
+  }
+
+  #crashed (error) {
+    if (this.over) return
+    this.endpoint.report('event', this.topic, error)
+    this.connection.push(this.joinRef, this.joinRef, this.topic, 'phx_error', { reason: 'channel_crash' })
+    this.end('error')
+  }
+
+  /** The state of the topic, then its diffs, as fast as this client takes them. */
+  async #pump () {
+    try {
+      for await (const event of this.endpoint.users.subscribe(this.topic, { signal: this.signal })) {
+        if (this.over) return
+        if (event.event === 'presence_state') this.push(event.event, new Raw(event.text))
+        else this.connection.send(this.endpoint.diffFrame(this.topic, event, this.connection.serializer))
+        await this.connection.room()
+      }
+    } catch (error) {
+      if (this.over) return
+      this.endpoint.report('presence', this.topic, error)
+    }
+    if (this.over) return
+    // the tracker has stopped: this server knows nothing any more
+    this.connection.push(this.joinRef, this.joinRef, this.topic, 'phx_error', { reason: 'stopped' })
+    this.end('shutdown')
+  }
+
+  /** The client joins the same topic again. */
+  replaced () {
+    if (this.joined) this.connection.push(this.joinRef, this.joinRef, this.topic, 'phx_close', {})
+    this.end('replaced')
+  }
+
+  end (reason) {
+    if (this.over) return
+    this.over = true
+    Socket.end(this.socket)
+    this.connection.forget(this)
+    this.#abort.abort()
+    this.#wake?.()
+    this.#drained?.()
+    if (this.joined) {
+      this.endpoint.left(this)
+      this.endpoint.runAside(this.#told(reason))
+    }
+  }
+
+  async #told (reason) {
+    try {
+      await this.#channel.leave?.(reason, this.socket)
+    } catch (error) {
+      this.endpoint.report('leave', this.topic, error)
+    }
+  }
+}
+
+module.exports = { Session }

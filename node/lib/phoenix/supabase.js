@@ -1,0 +1,66 @@
+// Presence for @supabase/realtime-js: a thin layer that speaks its events on a Phoenix channel.
+//
+// Its channel `supabase.channel('room')` is the topic `realtime:room`: endpoint.channel('realtime:*', supabaseChannel()).
+// Served are presence (track, untrack, the join's presence config), broadcast to this server's clients, and access_token.
+// Changes of a database are not: their list is always empty.
+'use strict'
+
+const { randomUUID } = require('node:crypto')
+const { NotTracked, PresenceError } = require('../errors.js').classes
+const { Refuse } = require('./refuse.js')
+
+const object = value => value !== null && typeof value === 'object' && !Array.isArray(value) ? value : {}
+
+/** authorize(topic, token, socket): called at the join and whenever the client renews its token; throws Refuse. */
+function supabaseChannel ({ authorize } = {}) {
+  return {
+    async join (topic, params, socket) {
+      const { config, access_token: token } = object(params)
+      await authorize?.(topic, token, socket)
+      const { presence, broadcast } = object(config)
+      socket.assigns.supabase = {
+        key: String(object(presence).key || randomUUID()),
+        echo: Boolean(object(broadcast).self),
+        acknowledge: Boolean(object(broadcast).ack)
+      }
+      return { postgres_changes: [] }
+    },
+
+    async event (name, payload, socket) {
+      const { key, echo, acknowledge } = socket.assigns.supabase
+      if (name === 'presence') return presence(object(payload), key, socket)
+      if (name === 'broadcast') {
+        if (echo) socket.broadcast('broadcast', payload)
+        else socket.broadcastFrom('broadcast', payload)
+        return acknowledge ? {} : undefined
+      }
+      if (name === 'access_token') {
+        await authorize?.(socket.topic, object(payload).access_token, socket)
+        return undefined
+      }
+      throw new Refuse(`unknown event ${JSON.stringify(name)}`)
+    }
+  }
+}
+
+function presence ({ event, payload }, key, socket) {
+  try {
+    if (event === 'track') trackOrUpdate(key, object(payload), socket)
+    else if (event === 'untrack') socket.untrack()
+    else throw new Refuse(`unknown presence event ${JSON.stringify(event)}`)
+  } catch (error) {
+    throw error instanceof PresenceError ? new Refuse(error.message) : error
+  }
+  return {}
+}
+
+function trackOrUpdate (key, meta, socket) {
+  try {
+    socket.update(key, meta)
+  } catch (error) {
+    if (!(error instanceof NotTracked)) throw error
+    socket.track(key, meta)
+  }
+}
+
+module.exports = { supabaseChannel }
