@@ -139,7 +139,8 @@ static void merge(size_t n) {
     for (size_t i = 0; i < ROUNDS; i++) {
         size_t at = pr_random_next(&chosen) % n;
         const bench_texts *t = &texts[at];
-        pr_time now = {ms += 2, ms};
+        ms += 2;
+        pr_time now = {ms, ms};
         pr_engine_tick(b.engine, now);
         act(&b, &a);
         converse(&a, &b, now);
@@ -148,7 +149,8 @@ static void merge(size_t n) {
                                      changed[at] ? t->meta : t->other, now, NULL, NULL),
                     "update");
         changed[at] = !changed[at];
-        pr_engine_tick(a.engine, (pr_time){++ms, ms}); /* what was held back for a moment goes */
+        ms++;
+        pr_engine_tick(a.engine, (pr_time){ms, ms}); /* what was held back for a moment goes */
         act(&a, &b);
         converse(&a, &b, now);
         seconds += b.seconds - before;
