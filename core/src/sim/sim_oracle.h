@@ -59,7 +59,7 @@ typedef struct sim_seen_log {
 } sim_seen_log;
 
 #define SIM_TOPICS 64
-#define SIM_LOGS   1024 /* slots of the table of logs: at most half are used */
+#define SIM_LOGS   32768 /* slots of the table of logs: at most half are used */
 
 typedef struct sim_view {
     sim_seen_log *logs; /* by index of the history */
