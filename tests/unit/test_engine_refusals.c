@@ -176,7 +176,7 @@ static void a_gap_does_not_ask_who_refused(void **state) {
     assert_int_equal(f->frames[PR_REQUEST], asked + 1);
 }
 
-/* The end of an observer is told as that, never as DOWN: by its link, or by its silence (3.9.8). */
+/* The end of an observer is told as that, never as DOWN: by its link, or by 10 P without a frame (3.9.8). */
 static void the_end_of_an_observer_is_no_down(void **state) {
     fixture *f = *state;
     node *n = &f->w->nodes[0];
@@ -188,7 +188,7 @@ static void the_end_of_an_observer_is_no_down(void **state) {
         say(f, &message);
         assert_int_equal(world_status(f->w, 0, "looker", NULL), PRESENCE_MEMBER_UP);
         if (silent)
-            pass(f, 4000);
+            pass(f, 12000);
         else
             pr_engine_link_down(f->e, f->link, PR_END_CLOSED, world_time(f->w));
         act(f);

@@ -96,7 +96,9 @@ static void impossible_combinations(void **state) {
     (void)state;
     const char *const suspect[] = {"suspect_ms", "1000", "heartbeat_ms", "1000", NULL};
     expect_open(suspect, PRESENCE_EOPTION,
-                "suspect_ms (1000) must be 0 (adaptive) or greater than heartbeat_ms (1000)");
+                "suspect_ms (1000) must be 0 (adaptive) or at least twice heartbeat_ms (1000)");
+    const char *const barely[] = {"suspect_ms", "1999", "heartbeat_ms", "1000", NULL};
+    expect_open(barely, PRESENCE_EOPTION, "suspect_ms (1999) must be 0 (adaptive) or at least twice heartbeat_ms");
     const char *const permdown[] = {"permdown_ms", "10600", NULL};
     expect_open(permdown, PRESENCE_EOPTION, "permdown_ms (10600) must be greater than");
     const char *const advertise[] = {"listen", "", "advertise", "127.0.0.1:5", NULL};

@@ -130,9 +130,9 @@ int pr_config_check_all(presence_config *config) {
     int64_t silence = suspect ? suspect : 10 * heartbeat; /* the adaptive one never exceeds it (protocol.md 3.13) */
     bool listens = *pr_config_text(config, PR_OPTION_listen) != 0;
     config->message[0] = 0;
-    if (suspect && suspect <= heartbeat) {
+    if (suspect && suspect < 2 * heartbeat) { /* nobody could vouch for a silent member (protocol.md 6.2) */
         return pr_config_fail(config, PRESENCE_EOPTION,
-                              "option suspect_ms (%" PRId64 ") must be 0 (adaptive) or greater than heartbeat_ms "
+                              "option suspect_ms (%" PRId64 ") must be 0 (adaptive) or at least twice heartbeat_ms "
                               "(%" PRId64 "): every member would be suspected between two heartbeats",
                               suspect, heartbeat);
     }

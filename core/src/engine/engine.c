@@ -225,10 +225,10 @@ void pr_engine_note_time(pr_engine *e, pr_time now) {
     if (slept > elapsed && slept - elapsed > late) late = slept - elapsed; /* the machine slept */
     e->ticks += elapsed < expected + slack ? elapsed : expected + slack;
     e->turn = now;
+    pr_lateness_note(e, late);
     if (late <= patience / 2) return;
     e->stalled = slept > late ? slept : late;
     e->stall_end = now.mono_ms;
-    e->hold_until = now.mono_ms + patience;
     e->stale_until = now.mono_ms + slack;
 }
 

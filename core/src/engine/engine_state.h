@@ -117,6 +117,7 @@ struct pr_peer {
     pr_link id;
     uint8_t phase;
     bool dialled, leaving /* LEAVE was read: its end is no suspicion */, blocked, duplicate;
+    bool dead;               /* closed because nothing moves on it: says nothing new of its other end */
     uint64_t dial, expected; /* id of the DIAL; inst it was meant for, 0 = unknown */
     char address[PR_ADDRESS_MAX + 1];
     char name[PR_MEMBER_NAME_MAX + 1];
@@ -144,6 +145,8 @@ struct pr_peer {
     pr_timer handshake;
 };
 
+#define PR_PROBES 3
+enum pr_suspicion { PR_TRUSTED, PR_SUSPECT_CLOSED, PR_SUSPECT_SILENT };
 enum pr_member_state { PR_UP = 1, PR_DOWN, PR_PERMDOWN, PR_LEFT };
 
 typedef struct pr_floor {
@@ -158,12 +161,19 @@ struct pr_member {
     uint64_t changed; /* record clock (3.8.1) */
     uint64_t fixed_at;
     uint64_t inst, inc, hb;
-    bool left, observer, own_addresses /* given by the member itself */, suspect, complete, orphaned,
-        announced /* told as up */, counted /* in members_up */,
-        refused /* all its addresses were, since it was heard last */;
+    bool left, observer, own_addresses /* given by the member itself */, complete, orphaned, announced /* told as up */,
+        counted /* in members_up */, refused /* all its addresses were, since it was heard last */;
     uint8_t state;
     int64_t heard_boot, heard_ticks; /* age = boot - heard_boot, silence = responsive - heard_ticks */
-    uint64_t suspect_until;
+    uint8_t suspect;                 /* enum pr_suspicion; while DOWN: kept until the next sign of life */
+    uint64_t suspect_until, probe_at /* mono: when others are asked about a closed link */;
+    uint32_t probe; /* id of the question to others, 0 = none */
+    bool asked_others;
+    uint8_t probes;
+    pr_link probed[PR_PROBES]; /* links that have not answered */
+    pr_link beat_link;         /* link of the last heartbeat, and when it came */
+    uint64_t beat_ticks;
+    pr_rtt beats; /* deviation alone: of the gaps between heartbeats from the period */
     uint32_t hops, period_ms, proto, hash;
     uint32_t relay_ms; /* period of the peer that told of its last advance */
     uint64_t features;
@@ -194,10 +204,11 @@ struct pr_engine {
     char addresses[PR_ADDRESSES_MAX][PR_ADDRESS_MAX + 1];
     uint64_t inst, inc, hb, random;
     pr_time now;
-    pr_time turn;                     /* of the last turn of the loop: local calls of other threads are none */
-    uint64_t ticks;                   /* responsive ms (3.9.6) */
-    uint64_t hold_until, stale_until; /* after a stall: no down decision, frames prove nothing */
-    uint64_t stalled, stall_end;      /* how long it was; mono: when it ended, 0 = never */
+    pr_time turn;                /* of the last turn of the loop: local calls of other threads are none */
+    uint64_t ticks;              /* responsive ms (3.9.6) */
+    uint64_t stale_until;        /* after a stall: until then frames prove nothing */
+    uint64_t lateness;           /* how late this loop comes, halved with every heartbeat */
+    uint64_t stalled, stall_end; /* how long it was; mono: when it ended, 0 = never */
     uint32_t probe_ids;
     bool left, yielded, stopping /* yielded: links are still to be closed */;
     bool sweeps_held;  /* a consumer works off its queue */
@@ -301,6 +312,23 @@ void pr_rtt_sample(pr_rtt *, uint64_t ms);
 int64_t pr_rtt_ms(const pr_rtt *); /* -1: not measured */
 void pr_probe_take(pr_engine *, pr_peer *, const pr_probe *);
 void pr_probe_ack_take(pr_engine *, pr_peer *, const pr_probe_ack *);
+uint32_t pr_probe_id(pr_engine *); /* a fresh one, never 0 */
+int pr_probe_send(pr_engine *, pr_peer *, uint64_t inst, uint32_t id);
+
+/* ---- suspicion.c ---- */
+uint64_t pr_member_patience(const pr_engine *, const pr_member *); /* T_susp */
+void pr_lateness_note(pr_engine *, uint64_t ms);                   /* of a turn of the loop */
+void pr_member_beat(pr_engine *, pr_member *, const pr_peer *);    /* a heartbeat came on its link */
+bool pr_judgement_waits(const pr_engine *, const pr_member *);
+bool pr_member_silent(const pr_engine *, const pr_member *);
+bool pr_member_fresh(const pr_engine *, const pr_member *);
+pr_peer *pr_direct(const pr_engine *, const pr_member *); /* its link, if it is not silent; else NULL */
+void pr_suspect_closed(pr_engine *, pr_member *);
+void pr_suspicion_clear(pr_member *);
+/* Of one that is UP. NULL: it stays so; else why it is dead. */
+const char *pr_suspicion_judge(pr_engine *, pr_member *);
+uint64_t pr_suspicion_wait(const pr_engine *, const pr_member *);
+bool pr_suspicion_answered(pr_engine *, pr_member *, pr_peer *, const pr_probe_ack *);
 
 /* ---- request.c ---- */
 pr_source *pr_source_of(const pr_copy *, const pr_peer *);
@@ -314,6 +342,7 @@ void pr_request_gap(pr_engine *, pr_member *, pr_peer *, uint64_t version);
 void pr_request_progress(pr_engine *, pr_member *, bool segment);
 void pr_request_clear(pr_engine *, pr_member *);
 void pr_request_elsewhere(pr_engine *, pr_member *);
+void pr_request_relay(pr_engine *, pr_member *, pr_peer *); /* its own link is silent, this peer hears it */
 void pr_request_timeout(pr_engine *, pr_member *);
 int pr_request_take(pr_engine *, pr_peer *, const pr_request *);
 void pr_nak_take(pr_engine *, pr_peer *, const pr_nak *);
@@ -364,6 +393,7 @@ static inline bool pr_member_grave(const pr_member *m) { return m->state == PR_P
 int pr_member_refresh(pr_engine *, pr_member *);
 int pr_member_evidence(pr_engine *, pr_member *); /* a frame on a link of this very instance */
 void pr_member_link_lost(pr_engine *, pr_member *, bool suspicion);
+void pr_member_answered(pr_engine *, pr_peer *, const pr_probe_ack *);
 void pr_member_refused(pr_engine *, pr_member *);
 void pr_member_heard(pr_engine *, pr_member *, uint64_t inst, uint64_t version);
 void pr_member_maybe(pr_engine *, pr_member *);
@@ -371,7 +401,6 @@ void pr_member_check_complete(pr_engine *, pr_member *);
 void pr_member_timer(pr_engine *, pr_member *);
 uint64_t pr_member_age(const pr_engine *, const pr_member *);
 uint64_t pr_member_silence(const pr_engine *, const pr_member *);
-uint64_t pr_member_patience(const pr_engine *, const pr_member *); /* T_susp */
 
 /* ---- digest.c ---- */
 void pr_record_own(const pr_engine *, pr_record *);

@@ -85,13 +85,14 @@ void pr_heartbeat_tick(pr_engine *e) {
     pr_timer_set(&e->timers, &e->heartbeat, e->now.mono_ms + pr_period(e));
     if (e->left || e->yielded) return;
     e->hb++;
+    e->lateness /= 2;
     size_t unlinked;
     gather_unlinked(e, &unlinked);
     for (pr_node *n = e->all_peers.next, *next; n != &e->all_peers; n = next) {
         pr_peer *peer = n->owner;
         next = n->next;
         if (peer->phase != PR_PHASE_OPEN) continue;
-        if (dead(e, peer))
+        if ((peer->dead = dead(e, peer)))
             pr_peer_close(e, peer, 0, NULL);
         else if (!pr_peer_full(e, peer) || peer->heartbeat_end <= peer->written || !pr_rule(PR_RULE_one_heartbeat))
             beat(e, peer, unlinked);
@@ -127,6 +128,8 @@ void pr_heartbeat_extra(pr_engine *e) {
 /* ---- taking ---- */
 static int learn(pr_engine *e, pr_peer *peer, const pr_heartbeat *heartbeat) {
     uint64_t age = e->stale_until > e->now.mono_ms ? e->stalled : 0;
+    pr_member *m = pr_member_of(e, peer->inst);
+    if (m && heartbeat->hb > peer->self.hb) pr_member_beat(e, m, peer);
     peer->self.inc = heartbeat->inc;
     peer->self.hb = heartbeat->hb;
     if (heartbeat->period_ms) peer->self.period_ms = heartbeat->period_ms;

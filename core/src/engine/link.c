@@ -146,6 +146,7 @@ static void ask_orphans(pr_engine *e) {
 /* error: what the ERROR frame that ended the link said, of either side; 0 = none. */
 static void peer_end(pr_engine *e, pr_peer *peer, uint32_t error) {
     bool open = peer->phase == PR_PHASE_OPEN, suspicion = !peer->leaving && !peer->duplicate;
+    if (peer->dead && !peer->observer) suspicion = false; /* its silence is judged by itself */
     bool young = e->now.mono_ms - peer->opened < 1000;
     uint64_t inst = peer->inst, dial = peer->dial;
     note_orphans(peer);

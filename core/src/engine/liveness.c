@@ -1,10 +1,10 @@
 /* Life of members: UP, SUSPECT, DOWN, RETURNING, PERMDOWN, LEFT (protocol.md 3.9.2, 6.1, 6.2).
  *
  * Happy path: heartbeats advance, directly or through others; the member is UP and its log is shown.
- * The end of its last link: SUSPECT, DOWN after the grace, at once when all its addresses refuse. Silence over its
- * patience: DOWN. Both hide its entries, keep them, and end with the next sign of life: the log is RETURNING until it
- * has caught up with the first version heard. No advance for permdown: PERMDOWN, a grave. LEAVE: LEFT, a grave. An
- * observer is forgotten at once. After a stall of our own no down decision is taken for one patience.
+ * The end of its last link, or silence over its patience: SUSPECT, DOWN unless others hear it (suspicion.c); DOWN at
+ * once when all its addresses refuse after a closed link. DOWN hides its entries, keeps them, and ends with the next
+ * sign of life: the log is RETURNING until it has caught up with the first version heard. No advance for permdown:
+ * PERMDOWN, a grave. LEAVE: LEFT, a grave. An observer is forgotten at once.
  */
 #include "engine_state.h"
 
@@ -18,16 +18,6 @@ uint64_t pr_member_silence(const pr_engine *e, const pr_member *m) {
     return silence > 0 ? (uint64_t)silence : 0;
 }
 
-uint64_t pr_member_patience(const pr_engine *e, const pr_member *m) {
-    uint64_t period = m->period_ms ? m->period_ms : 1000;
-    if (period > PR_PERIOD_MAX_MS) period = PR_PERIOD_MAX_MS;
-    uint64_t patience = e->options.suspect_ms ? e->options.suspect_ms : period * 5 / 2;
-    uint64_t hops = m->hops < 64 ? m->hops : 64;                  /* 0 once heard directly */
-    uint64_t relay = m->relay_ms > period ? m->relay_ms : period; /* who beats slower tells later */
-    if (relay > PR_PERIOD_MAX_MS) relay = PR_PERIOD_MAX_MS;
-    return patience + relay * hops;
-}
-
 /* ---- telling ---- */
 void pr_member_check_complete(pr_engine *e, pr_member *m) {
     bool complete = m->copy && pr_member_up(m) && pr_log_servable(m->copy->log);
@@ -38,7 +28,7 @@ void pr_member_check_complete(pr_engine *e, pr_member *m) {
 
 static void enter(pr_engine *e, pr_member *m, uint8_t state) {
     pr_member_count(e, m, state);
-    if (state != PR_DOWN) m->suspect = false; /* a closed link keeps it down until the next sign of life */
+    if (state != PR_DOWN) pr_suspicion_clear(m);
     pr_member_rehash(e, m);
     e->synced_check = true;
 }
@@ -63,6 +53,8 @@ static int rise(pr_engine *e, pr_member *m) {
 
 static void fall(pr_engine *e, pr_member *m, const char *reason) {
     enter(e, m, PR_DOWN);
+    if (!m->suspect) m->suspect = PR_SUSPECT_SILENT; /* down until the next sign of life */
+    m->probe = 0;
     m->has_version = m->synced = m->returning = false;
     pr_request_clear(e, m);
     if (m->copy) {
@@ -85,8 +77,6 @@ static void bury(pr_engine *e, pr_member *m, uint8_t state) {
     m->announced = false;
 }
 
-static bool held(const pr_engine *e) { return e->hold_until > e->now.mono_ms && pr_rule(PR_RULE_stall_hold); }
-
 /* How long after its last advance a grave is kept (3.9.3). */
 static uint64_t grave_ms(const pr_engine *e, const pr_member *m) {
     if (!(m->left ? pr_rule(PR_RULE_left_grave) : pr_rule(PR_RULE_grave))) return 0;
@@ -94,28 +84,11 @@ static uint64_t grave_ms(const pr_engine *e, const pr_member *m) {
 }
 
 static void arm(pr_engine *e, pr_member *m) {
-    uint64_t wait = PR_NO_TIME;
-    if (pr_member_up(m)) {
-        uint64_t silence = pr_member_silence(e, m), patience = pr_member_patience(e, m);
-        wait = silence <= patience ? patience - silence + 1 : 1;
-        if (m->suspect && m->suspect_until < e->now.mono_ms + wait)
-            wait = m->suspect_until > e->now.mono_ms ? m->suspect_until - e->now.mono_ms : 1;
-        if (held(e) && e->now.mono_ms + wait < e->hold_until) wait = e->hold_until - e->now.mono_ms;
-    }
+    uint64_t wait = pr_member_up(m) ? pr_suspicion_wait(e, m) : PR_NO_TIME;
     uint64_t limit = pr_member_grave(m) ? grave_ms(e, m) : e->options.permdown_ms, age = pr_member_age(e, m);
     uint64_t end = age <= limit ? limit - age + 1 : 1;
     if (end < wait) wait = end;
     pr_timer_set(&e->timers, &m->liveness, e->now.mono_ms + wait);
-}
-
-static bool alive(const pr_engine *e, const pr_member *m) {
-    if (held(e) && pr_member_up(m)) return true;
-    if (m->suspect && m->suspect_until <= e->now.mono_ms) return false;
-    return pr_member_silence(e, m) <= pr_member_patience(e, m);
-}
-
-static const char *why_down(const pr_engine *e, const pr_member *m) {
-    return m->suspect && m->suspect_until <= e->now.mono_ms ? "closed" : "silence";
 }
 
 /* Brings the state to what the record says (Node.refresh of the model). */
@@ -125,10 +98,14 @@ int pr_member_refresh(pr_engine *e, pr_member *m) {
         if (m->state != PR_LEFT) bury(e, m, PR_LEFT);
     } else if (pr_member_age(e, m) > e->options.permdown_ms) {
         if (m->state != PR_PERMDOWN) bury(e, m, PR_PERMDOWN);
-    } else if (alive(e, m)) {
-        if (!pr_member_up(m) || (!m->copy && m->refused_until <= e->now.mono_ms)) rc = rise(e, m);
     } else if (pr_member_up(m)) {
-        fall(e, m, why_down(e, m));
+        const char *dead = pr_suspicion_judge(e, m);
+        if (dead)
+            fall(e, m, dead);
+        else if (!m->copy && m->refused_until <= e->now.mono_ms)
+            rc = rise(e, m);
+    } else if (pr_member_fresh(e, m)) {
+        rc = rise(e, m);
     } else if (pr_member_grave(m)) {
         enter(e, m, PR_DOWN);
     }
@@ -142,21 +119,14 @@ static void vanish(pr_engine *e, pr_member *m) {
     pr_member_forget(e, m);
 }
 
-/* An observer that has fallen silent is cut off: it is never DOWN (3.9.8). */
-static void dismiss(pr_engine *e, pr_member *m) {
-    uint64_t inst = m->inst;
-    for (pr_peer *peer; m && (peer = pr_peer_of(m)); m = pr_member_of(e, inst)) pr_peer_close(e, peer, 0, NULL);
-    if (m) vanish(e, m);
-}
-
 void pr_member_timer(pr_engine *e, pr_member *m) {
     uint64_t age = pr_member_age(e, m);
     if (age > 2ull * e->options.permdown_ms || (pr_member_grave(m) && age > grave_ms(e, m))) {
         pr_member_forget(e, m);
         return;
     }
-    if (m->observer && !alive(e, m)) {
-        dismiss(e, m);
+    if (m->observer && !pr_peer_of(m) && pr_member_silent(e, m)) {
+        vanish(e, m);
         return;
     }
     if (pr_member_refresh(e, m)) e->memory_failed = true;
@@ -170,11 +140,16 @@ int pr_member_evidence(pr_engine *e, pr_member *m) {
     bool suspect = m->suspect;
     m->heard_boot = (int64_t)e->now.boot_ms;
     m->heard_ticks = (int64_t)e->ticks;
-    m->suspect = false;
     m->hops = 0;
+    pr_suspicion_clear(m);
     if (!pr_member_up(m) || !m->copy) return pr_member_refresh(e, m);
     if (suspect) pr_action_member(e, m, PRESENCE_MEMBER_UP, "heard");
     return 0;
+}
+
+void pr_member_answered(pr_engine *e, pr_peer *peer, const pr_probe_ack *ack) {
+    pr_member *m = pr_member_of(e, ack->inst);
+    if (m && pr_suspicion_answered(e, m, peer, ack) && pr_member_refresh(e, m)) e->memory_failed = true;
 }
 
 void pr_member_link_lost(pr_engine *e, pr_member *m, bool suspicion) {
@@ -182,11 +157,7 @@ void pr_member_link_lost(pr_engine *e, pr_member *m, bool suspicion) {
         vanish(e, m);
         return;
     }
-    if (suspicion && pr_member_up(m) && !m->suspect) {
-        m->suspect = true;
-        m->suspect_until = e->now.mono_ms + (pr_rule(PR_RULE_grace) ? e->options.grace_ms : 0);
-        pr_action_member(e, m, PRESENCE_MEMBER_SUSPECT, "closed");
-    }
+    if (suspicion && pr_member_up(m) && !m->suspect) pr_suspect_closed(e, m);
     arm(e, m);
     pr_dial_member(e, m, true);
 }
@@ -196,8 +167,7 @@ void pr_member_refused(pr_engine *e, pr_member *m) {
     m->refused = true;
     e->synced_check = true;
     bool own = m->own_addresses || !pr_rule(PR_RULE_refused_own);
-    if (!e->options.trust_refused || !m->suspect || !pr_member_up(m) || !own || held(e)) return;
-    m->suspect_until = e->now.mono_ms;
+    if (!e->options.trust_refused || !m->suspect || !pr_member_up(m) || !own || pr_judgement_waits(e, m)) return;
     fall(e, m, "refused");
     arm(e, m);
 }

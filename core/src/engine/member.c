@@ -134,7 +134,7 @@ static void take_life(pr_engine *e, pr_member *m, const pr_record *record, uint3
     if (age > PR_MAX_AGE) age = PR_MAX_AGE;
     m->heard_boot = (int64_t)e->now.boot_ms - (int64_t)age;
     m->heard_ticks = (int64_t)e->ticks - (int64_t)age;
-    m->suspect = false;
+    pr_suspicion_clear(m);
 }
 
 /* Open links of an instance hang at its record. */
@@ -202,6 +202,8 @@ static int replace(pr_engine *e, pr_member *m, const pr_record *record, uint32_t
     m->addresses_size = 0;
     m->observer = false;
     m->refused_until = 0;
+    m->beats.known = false;
+    m->beat_link = 0;
     take_fixed(e, m, record, direct);
     if (!m->fixed_at) m->fixed_at = e->record_clock + 1;
     take_life(e, m, record, hops, age);

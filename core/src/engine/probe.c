@@ -10,16 +10,16 @@
 #define PINGS_AT_ONCE 3
 #define PING_EVERY    10
 
-static void probe_send(pr_engine *e, pr_peer *peer, uint64_t inst, uint32_t id) {
+int pr_probe_send(pr_engine *e, pr_peer *peer, uint64_t inst, uint32_t id) {
     pr_message message;
     memset(&message, 0, sizeof message);
     message.type = PR_PROBE;
     message.as.probe.inst = inst;
     message.as.probe.id = id;
-    pr_peer_send(e, peer, &message);
+    return pr_peer_send(e, peer, &message);
 }
 
-static uint32_t next_id(pr_engine *e) {
+uint32_t pr_probe_id(pr_engine *e) {
     if (++e->probe_ids == 0) e->probe_ids = 1;
     return e->probe_ids;
 }
@@ -28,9 +28,9 @@ static uint32_t next_id(pr_engine *e) {
 static void ping(pr_engine *e, pr_peer *peer) {
     if (pr_peer_full(e, peer)) return;
     if (peer->ping && e->now.mono_ms - peer->ping_at < 10ull * pr_period(e)) return;
-    peer->ping = next_id(e);
+    peer->ping = pr_probe_id(e);
     peer->ping_at = e->now.mono_ms;
-    probe_send(e, peer, peer->inst, peer->ping);
+    if (pr_probe_send(e, peer, peer->inst, peer->ping)) peer->ping = 0;
 }
 
 void pr_ping_open(pr_engine *e, pr_peer *peer) { ping(e, peer); }
@@ -77,5 +77,8 @@ void pr_probe_take(pr_engine *e, pr_peer *peer, const pr_probe *probe) {
 }
 
 void pr_probe_ack_take(pr_engine *e, pr_peer *peer, const pr_probe_ack *ack) {
-    if (ack->inst == peer->inst && ack->id == peer->ping && peer->ping) ping_answered(e, peer);
+    if (ack->inst != peer->inst)
+        pr_member_answered(e, peer, ack);
+    else if (peer->ping && ack->id == peer->ping)
+        ping_answered(e, peer);
 }

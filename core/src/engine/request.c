@@ -79,9 +79,14 @@ void pr_request_clear(pr_engine *e, pr_member *m) {
     pr_timer_clear(&e->timers, &m->request);
 }
 
-static bool subscribed_somewhere(const pr_copy *copy) {
-    for (pr_node *n = copy->sources.next; n != &copy->sources; n = n->next)
-        if (((pr_source *)n->owner)->subscribed) return true;
+/* A subscription on a link that has fallen silent feeds nobody. */
+static bool subscribed_somewhere(const pr_engine *e, const pr_copy *copy) {
+    for (pr_node *n = copy->sources.next; n != &copy->sources; n = n->next) {
+        const pr_source *source = n->owner;
+        const pr_member *m = copy->member;
+        bool silent = m && source->peer->inst == m->inst && !pr_direct(e, m);
+        if (source->subscribed && !silent) return true;
+    }
     return false;
 }
 
@@ -90,7 +95,7 @@ void pr_request_send(pr_engine *e, pr_member *m, pr_peer *peer) {
     pr_source *source = source_need(e, m->copy, peer);
     if (!source) return;
     bool subscribe = peer->inst == m->inst || source->subscribed ||
-                     (!pr_peer_of(m) && !subscribed_somewhere(m->copy) && (peer->features & PR_FEATURE_SUBSCRIBE));
+                     (!pr_direct(e, m) && !subscribed_somewhere(e, m->copy) && (peer->features & PR_FEATURE_SUBSCRIBE));
     pr_message message;
     memset(&message, 0, sizeof message);
     message.type = PR_REQUEST;
@@ -137,17 +142,17 @@ void pr_request_consider(pr_engine *e, pr_member *m, pr_peer *peer, uint64_t ver
     pr_state state = pr_log_state(m->copy->log);
     bool origin = peer->inst == m->inst;
     pr_source *source = pr_source_of(m->copy, peer);
-    if (!origin && !source && !pr_peer_of(m)) source = source_need(e, m->copy, peer);
+    if (!origin && !source && !pr_direct(e, m)) source = source_need(e, m->copy, peer);
     if (source && version > source->version) source->version = version;
     bool complete = pr_state_complete(&state);
     bool knows = version >= state.floor || !pr_rule(PR_RULE_floor_requests);
     bool need = (!complete && knows) || (!state.live && version > state.asof);
     /* a relayed log nobody feeds here is subscribed even while it is current */
     bool adopt =
-        complete && !need && !origin && !pr_peer_of(m) && version >= state.floor && !subscribed_somewhere(m->copy);
+        complete && !need && !origin && !pr_direct(e, m) && version >= state.floor && !subscribed_somewhere(e, m->copy);
     if (!pr_rule(PR_RULE_adopt_current)) adopt = false;
     if ((!need && !adopt) || waits(m) || refused(e, source, version)) return;
-    if (!origin && pr_peer_of(m)) return; /* the direct stream will do it */
+    if (!origin && pr_direct(e, m)) return; /* the direct stream will do it */
     pr_request_send(e, m, peer);
 }
 
@@ -181,7 +186,7 @@ void pr_request_elsewhere(pr_engine *e, pr_member *m) {
         if (source->version >= state.floor && source->version && (!best || source->version > best->version))
             best = source;
     }
-    pr_peer *direct = pr_peer_of(m);
+    pr_peer *direct = pr_direct(e, m);
     if (direct) {
         pr_source *source = pr_source_of(m->copy, direct);
         if (!source || source->refused_until <= e->now.mono_ms) {
@@ -192,6 +197,12 @@ void pr_request_elsewhere(pr_engine *e, pr_member *m) {
     if (best) pr_request_send(e, m, best->peer);
 }
 
+void pr_request_relay(pr_engine *e, pr_member *m, pr_peer *peer) {
+    if (!m->copy || subscribed_somewhere(e, m->copy)) return;
+    pr_request_clear(e, m); /* what the silent link was asked */
+    pr_request_send(e, m, peer);
+}
+
 void pr_request_timeout(pr_engine *e, pr_member *m) {
     if (m->attempts < 16 && m->copy && !pr_log_complete(m->copy->log)) m->attempts++;
     pr_request_clear(e, m);
@@ -199,7 +210,7 @@ void pr_request_timeout(pr_engine *e, pr_member *m) {
 
 /* The direct link is up and the log complete: no relay is needed (3.8.2). */
 void pr_unsub_relays(pr_engine *e, pr_member *m) {
-    pr_peer *direct = pr_peer_of(m);
+    pr_peer *direct = pr_direct(e, m);
     if (!direct || !pr_log_complete(m->copy->log)) return;
     pr_source *own = pr_source_of(m->copy, direct);
     if (!own || !own->subscribed || !pr_rule(PR_RULE_unsub_relay)) return;
