@@ -46,6 +46,17 @@ static void remember_floor(pr_member *m, uint64_t floor) {
     m->floors[m->floors_size++] = (pr_floor){m->inst, floor};
 }
 
+/* The instance that takes the name again: the one that it replaces must not push its floor out. */
+void pr_floor_keep(pr_member *m, uint64_t inst) {
+    for (size_t at = 0; at < m->floors_size; at++) {
+        if (m->floors[at].inst != inst) continue;
+        pr_floor kept = m->floors[at];
+        memmove(&m->floors[at], &m->floors[at + 1], (m->floors_size - at - 1) * sizeof *m->floors);
+        m->floors[m->floors_size - 1] = kept;
+        return;
+    }
+}
+
 static bool sweep_on(pr_engine *e, pr_copy *copy, size_t *budget);
 
 static int finish_detached(pr_engine *e, uint64_t inst) {

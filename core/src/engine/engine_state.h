@@ -372,6 +372,7 @@ void pr_hide(pr_engine *, pr_id, uint8_t reason);
 int pr_copy_new(pr_engine *, pr_member *); /* fresh, with the floor remembered */
 void pr_copy_detach(pr_engine *, pr_member *, uint8_t reason);
 void pr_copy_free(pr_engine *, pr_copy *);
+void pr_floor_keep(pr_member *, uint64_t inst);
 bool pr_copy_up(const pr_copy *); /* own, or of a member that is UP */
 void pr_copy_target(pr_engine *, pr_copy *, bool shown);
 bool pr_sweep_slice(pr_engine *); /* false: no memory, try later */

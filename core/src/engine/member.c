@@ -193,6 +193,7 @@ static int replace(pr_engine *e, pr_member *m, const pr_record *record, uint32_t
     if (m->announced) pr_action_member(e, m, PRESENCE_MEMBER_LEFT, "replaced");
     m->announced = false;
     pr_member_count(e, m, PR_DOWN);
+    pr_floor_keep(m, record->inst);
     pr_copy_detach(e, m, PRESENCE_REASON_REPLACED);
     pr_map_take(&e->by_inst, m->inst);
     m->inst = record->inst;

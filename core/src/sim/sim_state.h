@@ -66,7 +66,7 @@ struct sim_process {
     uint64_t starve_random;
     uint32_t starve; /* one of so many allocations fails */
     int64_t mono_offset, boot_offset;
-    bool alive, paused, leaving, yielded, dial_only;
+    bool alive, paused, leaving, yielded, dial_only, starved /* at any time */;
     uint64_t paused_at, leave_by, turns, turn_at;
     pr_sim_counts counts;
     sim_view view;

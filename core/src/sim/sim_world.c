@@ -48,7 +48,7 @@ pr_sim *pr_sim_new(uint64_t seed) {
     pr_sim *sim = pr_new(&alloc, sizeof *sim);
     if (sim == NULL || pr_decoder_new(&alloc, &sim->decoder) != 0) abort();
     sim->alloc = alloc;
-    sim->random = seed * 0x9e3779b97f4a7c15u + 1;
+    sim->random = pr_fmix64(seed + 1); /* streams of neighbours have nothing in common */
     sim->next_link = 1;
     sim->network = (pr_sim_network){.latency_min_ms = 1, .latency_max_ms = 1, .pipe_bytes = 1 << 20};
     sim->options = pr_engine_options_default();
@@ -327,6 +327,7 @@ void pr_sim_starve(pr_sim *sim, int host, uint32_t one_in) {
     if (one_in != 0) sim_count_fault(sim, PR_SIM_FAULT_STARVE);
     sim_say(sim, process, "starves (%u)", one_in);
     process->starve = one_in;
+    process->starved |= one_in != 0;
     process->starve_random = pr_random_next(&sim->random);
 }
 
