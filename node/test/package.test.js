@@ -27,19 +27,19 @@ test('npm pack has the addon and the types; the tarball installs elsewhere witho
   const packed = JSON.parse(stdout)
   const { filename, files } = Array.isArray(packed) ? packed[0] : Object.values(packed)[0]
   const names = files.map(file => file.path)
-  for (const name of ['index.js', 'index.mjs', 'index.d.ts', 'index.d.mts', 'testing.js', 'testing.mjs', 'testing.d.ts', 'testing.d.mts', 'lib/presence.js', 'lib/cluster.js', path.relative(root, addon)]) assert.ok(names.includes(name), name)
-  assert.deepEqual(names.filter(name => /^(test|node_modules)\//.test(name) || name === 'run-tests.js'), [])
+  for (const name of ['index.js', 'index.mjs', 'index.d.ts', 'index.d.mts', 'phoenix.js', 'phoenix.mjs', 'testing.js', 'testing.mjs', 'testing.d.ts', 'testing.d.mts', 'lib/presence.js', 'lib/cluster.js', path.relative(root, addon)]) assert.ok(names.includes(name), name)
+  assert.deepEqual(names.filter(name => /^(test|node_modules\/(?!ws\/).*)\//.test(name) || name === 'run-tests.js'), [])
   const app = path.join(folder, 'an app')
   fs.mkdirSync(app)
   fs.writeFileSync(path.join(app, 'package.json'), '{"name":"app","private":true}')
   await execFile('npm', ['install', '--ignore-scripts', '--offline', '--no-audit', '--no-fund', path.join(folder, filename)], { cwd: app })
   const program = "const users = await Presence.start({ transport: 'memory' }); users.track(users.owner(), 'room', 'u1'); console.log(users.count('room')); await users.stop()"
-  const required = await runNode(app, '-e', `const { Presence } = require('libpresence'); require('libpresence/testing'); (async () => { ${program} })()`)
+  const required = await runNode(app, '-e', `const { Presence } = require('libpresence'); require('libpresence/testing'); require('libpresence/phoenix'); (async () => { ${program} })()`)
   assert.equal(required.stdout, '1\n')
   const imported = await runNode(app, '--input-type=module', '-e', `import { Presence } from 'libpresence'; import { Cluster, waitFor } from 'libpresence/testing'; await (await new Cluster().start()).synced(); ${program}`)
   assert.equal(imported.stdout, '1\n')
   const installed = JSON.parse(fs.readFileSync(path.join(app, 'node_modules/libpresence/package.json')))
-  assert.equal(installed.dependencies, undefined)
+  assert.deepEqual(Object.keys(installed.dependencies), installed.bundleDependencies)
   assert.deepEqual(Object.keys(installed.scripts), ['test'])
 })
 
