@@ -36,6 +36,8 @@ class Calls(Single):
         return core
 
     def _owner_id(self, owner: Any) -> int:
+        if type(owner) is Owner and owner._core is self._core and not owner._closed:
+            return owner._id
         owners = self._owners
         if owners is None:
             raise WrongState("not started")
@@ -114,6 +116,8 @@ class Calls(Single):
             pass
 
     def _known_owner(self, owner: Any) -> int:
+        if type(owner) is Owner and owner._core is self._core and not owner._closed:
+            return owner._id
         if self._owners is None:
             raise WrongState("not started")
         id = self._owners.id_of(owner, make=False)

@@ -39,6 +39,7 @@ EXIT_TIMEOUT_MS = 1000
 _LOG_LEVELS = {1: logging.ERROR, 2: logging.WARNING, 3: logging.INFO, 4: logging.DEBUG}
 _HEAD = struct.Struct("=iiQQQQ")
 _REF = ffi.typeof("char[32]")
+REF_SIZE = 22
 _SIZE = ffi.typeof("size_t *")
 _TEXT = ffi.typeof("glue_text *")
 _new = ffi.new
@@ -73,7 +74,18 @@ class RawEvent(NamedTuple):
 class Core:
     """One open tracker."""
 
-    __slots__ = ("pointer", "bridge", "left", "forked", "options", "stopped", "end_text", "_log_buffer", "__weakref__")
+    __slots__ = (
+        "pointer",
+        "bridge",
+        "left",
+        "forked",
+        "options",
+        "stopped",
+        "end_text",
+        "_log_buffer",
+        "_refs",
+        "__weakref__",
+    )
 
     def __init__(self, options: Options) -> None:
         self.bridge = ffi.NULL
@@ -84,6 +96,7 @@ class Core:
         self.end_text: str | None = None  # what calls say when it is over
         self.pointer = ffi.NULL
         self._log_buffer = _new("char[512]")
+        self._refs: list[Any] = []  # rooms for a ref that no call uses now; making one takes as long as a look-up
         self.bridge = lib.glue_bridge_new()
         if not self.bridge:
             raise OutOfMemory("no memory or no file descriptor left")
@@ -205,21 +218,33 @@ class Core:
 
     # ---- changing ----
 
+    def _ref_room(self) -> Any:
+        """Memory for a ref and its 22 characters as a buffer; two threads never get the same."""
+        try:
+            return self._refs.pop()
+        except IndexError:
+            room = _new(_REF)
+            return room, ffi.buffer(room, REF_SIZE)
+
     def track(self, owner: int, topic: bytes, key: bytes, meta: bytes) -> str:
-        ref = _new(_REF)
-        code = lib.glue_track(self.pointer, owner, topic, len(topic), key, len(key), meta, len(meta), ref)
+        room, text = self._ref_room()
+        code = lib.glue_track(self.pointer, owner, topic, len(topic), key, len(key), meta, len(meta), room)
         if code:
             raise self._refused(code, topic, key, meta)
-        return _string(ref).decode()  # type: ignore[no-any-return]
+        ref: str = text[:].decode()
+        self._refs.append((room, text))
+        return ref
 
     def update(self, owner: int, topic: bytes, key: bytes, meta: bytes, expected: bytes = b"") -> str:
-        ref = _new(_REF)
+        room, text = self._ref_room()
         code = lib.glue_update(
-            self.pointer, owner, topic, len(topic), key, len(key), expected, len(expected), meta, len(meta), ref
+            self.pointer, owner, topic, len(topic), key, len(key), expected, len(expected), meta, len(meta), room
         )
         if code:
             raise self._refused(code, topic, key, meta)
-        return _string(ref).decode()  # type: ignore[no-any-return]
+        ref: str = text[:].decode()
+        self._refs.append((room, text))
+        return ref
 
     def track_many(self, owner: int, items: list[tuple[bytes, bytes, bytes]]) -> list[str]:
         parts = [part for item in items for part in item]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ._errors import InvalidArgument, InvalidKey, InvalidMeta, InvalidTopic
@@ -14,20 +14,24 @@ RESERVED = ("phx_ref", "phx_ref_prev")
 _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False)
 
 
-def _make_to_json() -> Callable[[Any], str]:
+def _make_pieces() -> Callable[[Any, int], Iterable[str]]:
     """JSONEncoder.encode makes a new encoder for each call; CPython's can be kept, which halves the time of a track."""
     try:
-        kept = json.encoder.c_make_encoder(  # type: ignore[attr-defined]
+        kept: Callable[[Any, int], Iterable[str]] = json.encoder.c_make_encoder(  # type: ignore[attr-defined]
             None, _encoder.default, json.encoder.encode_basestring, None, ":", ",", False, False, False
         )
         if "".join(kept({"a": [1, "é"]}, 0)) == '{"a":[1,"é"]}':
-            return lambda value: "".join(kept(value, 0))
+            return kept
     except Exception:
         pass
-    return _encoder.encode
+    return lambda value, _indent: (_encoder.encode(value),)
 
 
-to_json = _make_to_json()
+_pieces = _make_pieces()
+
+
+def to_json(value: Any) -> str:
+    return "".join(_pieces(value, 0))
 
 
 def topic_text(topic: Any) -> str:
@@ -42,7 +46,7 @@ def topic_text(topic: Any) -> str:
 
 def topic_bytes(topic: Any) -> bytes:
     try:
-        return topic_text(topic).encode()
+        return (topic if type(topic) is str else topic_text(topic)).encode()
     except UnicodeEncodeError as error:
         raise InvalidTopic(f"topic is not valid Unicode text: {error}") from None
 
@@ -79,7 +83,7 @@ def meta_bytes(meta: Any) -> bytes:
     if "phx_ref" in meta or "phx_ref_prev" in meta:
         meta = {name: value for name, value in meta.items() if name not in RESERVED}
     try:
-        return to_json(meta).encode()
+        return "".join(_pieces(meta, 0)).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidMeta(f"meta cannot be written as JSON: {error}") from error
 

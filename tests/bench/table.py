@@ -100,7 +100,7 @@ ROWS += [
     rate("node.subscribe", "Node: subscribe", unit="diffs/s"),
 ]
 
-BASELINES = {"phoenix": "Phoenix", "redis": "Redis", "awareness": "Awareness"}
+BASELINES = {"redis": "Redis", "awareness": "Awareness"}
 
 
 def run(*command, cwd=ROOT, **environment):
@@ -160,24 +160,12 @@ def groups(build):
     return made
 
 
-def phoenix():
-    """The reference, where Elixir and its sources are at hand: figures, or why there are none."""
-    sources = os.environ.get("PHOENIX_PUBSUB", "")
-    if not any(os.access(Path(folder) / "elixir", os.X_OK) for folder in os.get_exec_path()):
-        return {}, "Phoenix.Presence: not compared, no elixir on the PATH"
-    if not (Path(sources) / "lib/phoenix/tracker.ex").is_file():
-        return {}, "Phoenix.Presence: not compared, PHOENIX_PUBSUB does not name a checkout of phoenix_pubsub"
-    return run("elixir", HERE / "baseline_phoenix.exs", sources), None
-
-
 def baselines(say):
     say("baseline: Redis")
     found = run(sys.executable, HERE / "baseline_redis.py")
     say("baseline: y-protocols awareness")
     found |= run("node", "--expose-gc", HERE / "baseline_awareness.js")
-    say("baseline: Phoenix.Presence")
-    reference, why = phoenix()
-    return found | reference, [why] if why else []
+    return found, ["Phoenix.Presence is not measured here: docs/performance.md has its figures"]
 
 
 def verdict(row, value, figures):
