@@ -22,7 +22,11 @@ static int index_take(pr_engine *e, uint16_t *out) {
     return PRESENCE_ENOMEM;
 }
 
-static void index_free(pr_engine *e, uint16_t index) { e->index_used[index / 64] &= ~(1ull << (index % 64)); }
+/* The lowest free one is taken next: the store's rows reach as far as the highest index ever used. */
+static void index_free(pr_engine *e, uint16_t index) {
+    e->index_used[index / 64] &= ~(1ull << (index % 64));
+    if (index < e->index_next) e->index_next = index;
+}
 
 bool pr_copy_up(const pr_copy *copy) {
     return !copy->wire || (copy->member && (pr_member_up(copy->member) || !pr_rule(PR_RULE_serve_up)));
