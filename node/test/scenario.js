@@ -215,6 +215,7 @@ class Runner {
   do_close (member, owner) { this.owner(member, owner).close() }
   do_track (member, owner, topic, key, meta = '{}') { return this.member(member).track(this.owner(member, owner), topic, key, JSON.parse(meta)) }
   do_update (member, owner, topic, key, meta) { return this.member(member).update(this.owner(member, owner), topic, key, JSON.parse(meta)) }
+  do_merge (member, owner, topic, key, more) { return this.member(member).update(this.owner(member, owner), topic, key, meta => ({ ...meta, ...JSON.parse(more) })) }
   do_untrack (member, owner, ...where) { this.member(member).untrack(this.owner(member, owner), ...where) }
 
   do_many (member, owner, topic, prefix, count, meta = '{}') {

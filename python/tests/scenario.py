@@ -293,6 +293,9 @@ class Runner:
     async def do_update(self, member: str, owner: str, topic: str, key: str, meta: str) -> Any:
         return self.members[member].update(self.owner(member, owner), topic, key, json.loads(meta))
 
+    async def do_merge(self, member: str, owner: str, topic: str, key: str, more: str) -> Any:
+        return self.members[member].update(self.owner(member, owner), topic, key, lambda meta: {**meta, **json.loads(more)})
+
     async def do_many(self, member: str, owner: str, topic: str, prefix: str, count: str, meta: str = "{}") -> None:
         items = [(topic, f"{prefix}{number}", json.loads(meta)) for number in range(1, int(count) + 1)]
         self.members[member].track_many(self.owner(member, owner), items)
