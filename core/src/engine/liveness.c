@@ -135,7 +135,7 @@ void pr_member_timer(pr_engine *e, pr_member *m) {
 /* A complete frame on a link of this very instance. After a stall, what waited in the kernel proves nothing. */
 int pr_member_evidence(pr_engine *e, pr_member *m) {
     if (e->stale_until > e->now.mono_ms && pr_rule(PR_RULE_stall_evidence)) return 0;
-    if (m->left && pr_rule(PR_RULE_left_evidence)) return 0;
+    if (m->left) return 0;
     if (m->state == PR_PERMDOWN && pr_rule(PR_RULE_permdown_evidence)) return 0;
     bool suspect = m->suspect;
     m->heard_boot = (int64_t)e->now.boot_ms;
@@ -166,8 +166,8 @@ void pr_member_link_lost(pr_engine *e, pr_member *m, bool suspicion) {
 void pr_member_refused(pr_engine *e, pr_member *m) {
     m->refused = true;
     e->synced_check = true;
-    bool own = m->own_addresses || !pr_rule(PR_RULE_refused_own);
-    if (!e->options.trust_refused || !m->suspect || !pr_member_up(m) || !own || pr_judgement_waits(e, m)) return;
+    if (!e->options.trust_refused || !m->suspect || !pr_member_up(m) || !m->own_addresses || pr_judgement_waits(e, m))
+        return;
     fall(e, m, "refused");
     arm(e, m);
 }

@@ -45,12 +45,13 @@ static frame_form form_of(const pr_engine *e, const pr_feed *feed) {
     const pr_peer *peer = feed->peer;
     return (frame_form){.max_frame = peer->max_frame,
                         .codec = pr_codec_choose(e->options.compression, peer->features),
-                        .patches = (peer->features & PR_FEATURE_PATCH) != 0,
+                        .patches = (peer->features & PR_FEATURE_PATCH) != 0 || !pr_rule(PR_RULE_patch_feature),
                         .hinted = feed->hinted};
 }
 
 static bool same_form(const frame_form *a, const frame_form *b) {
-    return a->max_frame == b->max_frame && a->codec == b->codec && a->patches == b->patches && a->hinted == b->hinted;
+    bool patches = a->patches == b->patches || !pr_rule(PR_RULE_share_features);
+    return a->max_frame == b->max_frame && a->codec == b->codec && patches && a->hinted == b->hinted;
 }
 
 static share *share_find(shares *s, const pr_feed *feed, const frame_form *form) {
@@ -101,7 +102,7 @@ static pr_feed *feed_new(pr_engine *e, pr_peer *peer, pr_copy *copy) {
 
 static void feed_wake(pr_engine *e, pr_feed *feed) {
     pr_node *ready = &feed->peer->ready;
-    bool ahead = !pr_rule(PR_RULE_round_robin) && !feed->copy->wire && feed->copy != ready->next->owner;
+    bool ahead = !pr_rule(PR_RULE_round_robin) && !feed->copy->wire && feed != ready->next->owner;
     if (ahead) ready = ready->next; /* the own log before all others */
     if (ahead || !pr_node_linked(&feed->ready)) pr_node_append(ready, &feed->ready);
     pr_peer_wake(e, feed->peer);

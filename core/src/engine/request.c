@@ -248,7 +248,7 @@ int pr_request_take(pr_engine *e, pr_peer *peer, const pr_request *request) {
     pr_feed *old = copy ? pr_feed_of(peer, copy) : NULL;
     if (copy && !(m && m->observer && pr_rule(PR_RULE_observer_private)))
         reason = refusal(copy, &request->state, &version);
-    bool many = peer->feeds_size >= 4 * (e->members_size + 1) && pr_rule(PR_RULE_cursor_limit);
+    bool many = peer->feeds_size >= 4 * (e->members_size + 1);
     if (!reason && !old && many) reason = PR_NAK_LIMIT;
     if (reason) {
         if (old) pr_feed_free(e, old);

@@ -148,7 +148,7 @@ uint64_t pr_entry_prev_dot(const pr_store *s, pr_id id) {
     uint64_t dot = pr_entry_dot(s, id);
     if (!(e->flags & PR_PENDING)) return e->prev ? dot - e->prev : 0;
     const pr_pending *p = &s->changing.items[e->prev];
-    if ((!p->before && pr_rule(PR_RULE_join_no_prev)) || !(e->flags & PR_VISIBLE)) return 0;
+    if (!p->before || !(e->flags & PR_VISIBLE)) return 0;
     if (dot != p->dot_before) return dot - p->dot_before <= UINT32_MAX ? p->dot_before : 0;
     return p->prev ? dot - p->prev : 0;
 }
