@@ -72,7 +72,8 @@ class Seen:
 
 
 def by_history(mutant, first, bound, *arguments):
-    code, text = run([BUILD / "presence-sim", "--seed", first, "--runs", bound, *arguments], mutant)
+    broken_rule = ["--mutant", mutant] if mutant else []
+    code, text = run([BUILD / "presence-sim", "--seed", first, "--runs", bound, *broken_rule, *arguments], None)
     if code == 0 or code == 2 or code is None:
         return Seen(False, bound, "no answer" if code is None else "", text)
     seed = re.search(r"\bseed (\d+)", text)
@@ -84,7 +85,8 @@ def by_law(mutant, first, bound):
     code, text = run([BUILD / "tests/test_log_law", first, bound], mutant)
     seed = re.search(r"\bseed (\d+)", text)
     broken = next((line for line in text.splitlines() if line.startswith("ERROR")), "")
-    return Seen(code not in (0, None), int(seed.group(1)) - int(first) + 1 if seed else "", invariant(broken, code), broken)
+    what = invariant(broken, code) or re.sub(r"ERROR: | \(line.*", "", broken)
+    return Seen(code not in (0, None), int(seed.group(1)) - int(first) + 1 if seed else "", what, broken)
 
 
 def by_test(mutant, program, case):
@@ -92,7 +94,8 @@ def by_test(mutant, program, case):
     failed = FAILED.findall(text)
     caught = case in failed or (code is not None and code < 0)
     broken = next((line for line in text.splitlines() if "error: " in line or "ERROR" in line), "")
-    return Seen(caught if mutant else code != 0, "", case, broken.strip())
+    figure = re.search(r"^\d+ bytes for \d+ versions", text, re.M)
+    return Seen(caught if mutant else code != 0, "", figure.group(0) if figure else "", broken.strip())
 
 
 def look(rule, how, mutant):
@@ -133,14 +136,14 @@ def hunt(only):
     names = {name for name, _, _ in rules()}
     failures += [f"tests/mutants/catches names {name}, which is no rule" for name in known if name not in names]
     chosen = [row for row in rules() if not only or row[0] in only]
-    print(f"{'rule':<18} {'section':<8} {'seen by':<62} {'runs':>5}  invariant")
+    print(f"{'rule':<18} {'section':<8} {'seen by':<72} {'runs':>5}  invariant")
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         looks = pool.map(lambda row: look(row[0], known[row[0]], True) if row[0] in known else Seen(False), chosen)
         for (name, section, _), result in zip(chosen, looks):
             how = known.get(name, ["nothing"])
             by = how[0] if how[0] != "test" else f"{how[1]}: {how[2]}"
-            what = "" if how[0] == "test" else result.what
-            print(f"{name:<18} {section:<8} {by:<62} {result.runs:>5}  {what if result.caught else 'NOT SEEN'}", flush=True)
+            what = result.what if result.caught else "NOT SEEN"
+            print(f"{name:<18} {section:<8} {by:<72} {result.runs:>5}  {what}".rstrip(), flush=True)
             passed += result.caught
             if not result.caught:
                 failures.append(f"{name} ({section}) can be broken and nothing sees it: {' '.join(how)}")

@@ -108,3 +108,9 @@ def test_every_cited_rule_exists():
 def test_named_tests_exist(document):
     for place, name in re.findall(r"`(tests/[\w/.]+\.py)::(\w+)`", (ROOT / "docs" / document).read_text()):
         assert f"def {name}(" in (ROOT / place).read_text(), f"{place}::{name}"
+
+
+def test_the_table_of_mutants_is_what_the_tree_holds():
+    printed = run([sys.executable, str(ROOT / "ci/mutants.py"), "--table"])
+    assert printed in (ROOT / "docs/mutants.md").read_text(), "docs/mutants.md: put in what ci/mutants --table prints"
+    assert "| nothing |" not in printed
