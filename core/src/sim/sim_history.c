@@ -70,6 +70,9 @@ static void draw_options(history_run *run) {
     net->turn_ms = (uint32_t)PICK(sim, 0, 0, 2, 10);
     net->pieces = pr_sim_random(sim, 2) == 0;
     net->pipe_bytes = PICK(sim, 64, 1000, 65536, 1048576);
+    /* An observer is gone at its first silence: a pipe on which one frame takes longer would never let it in. */
+    for (int host = 0; host < run->hosts; host++)
+        if (run->flags[host] == PR_SIM_OBSERVER && net->pipe_bytes < 65536) net->pipe_bytes = 65536;
 }
 
 /* A prompt network, and faults that kill or cut: nobody may be accused wrongly, whatever the wall clocks say. */
