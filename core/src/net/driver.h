@@ -10,7 +10,8 @@
 #include <stdatomic.h>
 #include <uv.h>
 
-#define PR_READ_ROOM       65536 /* the one read buffer of a loop */
+#define PR_READ_ROOM       65536   /* the one read buffer of a loop */
+#define PR_READ_TURN_NS    3000000 /* after so long a turn, links read on in the next one: timers come in between */
 #define PR_WRITE_BUFFERS   16
 #define PR_WRITE_TARGET    131072 /* bytes of one write: small, so that progress is seen (protocol.md 3.7.5) */
 #define PR_LINGER_MS       1000
@@ -111,7 +112,8 @@ typedef struct pr_net {
     uint64_t unmade[PR_UNMADE_MAX]; /* dials that failed for want of memory */
     size_t unmade_size;
     uint64_t deadline, look_at;
-    bool held; /* sweeps wait for a consumer; it is looked at again at look_at */
+    uint64_t read_since; /* hrtime of the first read of this turn; 0: none yet */
+    bool held;           /* sweeps wait for a consumer; it is looked at again at look_at */
     bool pull, stopping, closing;
     uint32_t linger_ms;
     pr_conn *notices;

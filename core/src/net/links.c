@@ -207,9 +207,9 @@ void pr_net_conn_linger(pr_conn *conn, uint32_t limit_ms) {
 /* ---- reading ---- */
 static void on_pause_over(uv_timer_t *timer);
 
-static void pause_reading(pr_conn *conn) {
+static void pause_reading(pr_conn *conn, uint64_t ms) {
     uv_read_stop((uv_stream_t *)&conn->tcp);
-    uv_timer_start(&conn->timer, on_pause_over, PR_READ_PAUSE, 0);
+    uv_timer_start(&conn->timer, on_pause_over, ms, 0);
 }
 
 /* A whole frame that was not taken: the engine has no memory for it (protocol.md 5.4). */
@@ -235,7 +235,8 @@ static size_t feed(pr_conn *conn, const uint8_t *data, size_t size) {
         taken += consumed;
         conn->taken += consumed;
     }
-    if (more == 0 && conn->state == PR_CONN_OPEN && whole_frame(data + taken, size - taken)) pause_reading(conn);
+    if (more == 0 && conn->state == PR_CONN_OPEN && whole_frame(data + taken, size - taken))
+        pause_reading(conn, PR_READ_PAUSE);
     return taken;
 }
 
@@ -284,7 +285,11 @@ static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *from) {
         return;
     }
     atomic_fetch_add_explicit(&conn->net->bytes_in, (uint64_t)size, memory_order_relaxed);
+    uint64_t *since = &conn->net->read_since;
+    if (*since == 0) *since = uv_hrtime();
     if (conn->state == PR_CONN_OPEN) take(conn, (const uint8_t *)from->base, (size_t)size);
+    bool paused = uv_is_active((uv_handle_t *)&conn->timer);
+    if (conn->state == PR_CONN_OPEN && uv_hrtime() - *since >= PR_READ_TURN_NS && !paused) pause_reading(conn, 0);
 }
 
 /* ---- writing ---- */

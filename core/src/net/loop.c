@@ -113,6 +113,7 @@ static void look_at_consumer(pr_net *net, uint64_t now_ms) {
 
 static void on_check(uv_check_t *check) {
     pr_net *net = check->data;
+    net->read_since = 0;
     pr_time now = pr_clock_now();
     look_at_consumer(net, now.mono_ms);
     if (has_work(net, now.mono_ms)) {
