@@ -1,4 +1,4 @@
-/* Every tests/scenarios/ *.scenario that says `runs … engine`, with several seeds, each file one test.
+/* Every tests/scenarios/ *.scenario that says `runs … engine` or `c`, with several seeds, each file one test.
  *
  * usage: test_scenarios [FILE…]     SCENARIO_SEED=n: that seed alone, with the trace of the simulator
  */
@@ -31,7 +31,7 @@ static void show_trace(scn_run *run) {
 }
 
 static void run_file(void **state) {
-    static const scn_world *const worlds[] = {&scn_engine_world};
+    static const scn_world *const worlds[] = {&scn_engine_world, &scn_api_world};
     scn_script script;
     const char *only = getenv("SCENARIO_SEED");
     scn_run *run = calloc(1, sizeof *run);

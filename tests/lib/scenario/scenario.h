@@ -123,7 +123,7 @@ struct scn_run {
     char failure[16384];
 };
 
-extern const scn_world scn_engine_world;
+extern const scn_world scn_engine_world, scn_api_world;
 
 bool scn_run_script(scn_run *); /* script, world, seed and trace are set; false: failure says why */
 void scn_fail(scn_run *, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -42,15 +42,16 @@ void scn_transcript_print(const scn_transcript *transcript, char *out, size_t ro
     }
 }
 
-/* "room:1 ++alice={} …", or "a>b seg a +1": head, then items or text. */
+/* "room:1 ++alice={} …", or "a>b seg a +1": head, then items or text; a stream's lines have no head. */
 static bool parse_line(const char *line, bool with_items, scn_transcript *out) {
     char *copy = strdup(line), *rest = copy + strcspn(copy, " ");
-    bool good = true;
-    if (*rest != 0) *rest++ = 0;
-    scn_entry *entry = scn_transcript_add(out, copy, with_items ? NULL : rest);
+    bool good = true, headless = with_items && strchr("+~-", *line) != NULL;
+    if (headless) rest = copy;
+    if (!headless && *rest != 0) *rest++ = 0;
+    scn_entry *entry = scn_transcript_add(out, headless ? "" : copy, with_items ? NULL : rest);
     for (char *save = NULL, *word = with_items ? strtok_r(rest, " ", &save) : NULL; word != NULL && good;
          word = strtok_r(NULL, " ", &save))
-        good = scn_items_add_text(&entry->items, word);
+        good = strcmp(word, "nobody") == 0 || scn_items_add_text(&entry->items, word);
     free(copy);
     return good;
 }
