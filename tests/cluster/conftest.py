@@ -106,10 +106,13 @@ class Member:
         self.process.send_signal(number)
 
     def end(self):
+        # It may still stand still. This comes before it begins to end: SIGCONT takes back a SIGSTOP that is under way, and
+        # LeakSanitizer, which stops the process by one at its exit, would wait for it for ever.
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGCONT)
             try:
                 self.process.wait(10)
             except subprocess.TimeoutExpired:
