@@ -8,6 +8,8 @@
 /* Only their addresses are taken: Node has a libuv of its own, and the test asks which one ours calls. */
 extern int uv_loop_init(void *);
 extern int pb_decode(void *, const void *, void *);
+extern int LZ4_decompress_safe(const char *, char *, int, int);
+extern size_t ZSTD_decompressDCtx(void *, void *, size_t, const void *, size_t);
 
 static napi_value image_of(napi_env env, void *address) {
     Dl_info info;
@@ -21,6 +23,8 @@ static napi_value images(napi_env env, napi_callback_info call) {
     if (napi_create_object(env, &out) != napi_ok) return NULL;
     napi_set_named_property(env, out, "uv_loop_init", image_of(env, (void *)uv_loop_init));
     napi_set_named_property(env, out, "pb_decode", image_of(env, (void *)pb_decode));
+    napi_set_named_property(env, out, "LZ4_decompress_safe", image_of(env, (void *)LZ4_decompress_safe));
+    napi_set_named_property(env, out, "ZSTD_decompressDCtx", image_of(env, (void *)ZSTD_decompressDCtx));
     return out;
 }
 

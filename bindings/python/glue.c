@@ -3,6 +3,7 @@
 #include "glue.h"
 
 #include <dlfcn.h>
+#include <lz4.h>
 #include <pb_decode.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include <uv.h>
+#include <zstd.h>
 
 enum { LOG_LINES = 256, LOG_LINE_SIZE = 480 };
 
@@ -164,5 +166,7 @@ int glue_self_contained(char *other, size_t size) {
     Dl_info own;
     if (!dladdr((void *)glue_self_contained, &own) || !own.dli_fname) return 0;
     return inside((void *)uv_loop_init, own.dli_fname, other, size) &&
-           inside((void *)pb_decode, own.dli_fname, other, size);
+           inside((void *)pb_decode, own.dli_fname, other, size) &&
+           inside((void *)LZ4_decompress_safe, own.dli_fname, other, size) &&
+           inside((void *)ZSTD_decompressDCtx, own.dli_fname, other, size);
 }

@@ -85,7 +85,10 @@ void sim_trace_bytes(pr_sim *sim, const sim_process *process, pr_link link, cons
         if (pr_frame_read(data, size, PR_FRAME_MAX, &frame, &consumed, &wanted) != 1) break;
         fprintf(sim->trace, "%7" PRIu64 " %d:%s/%04x -> link %" PRIu64 ": ", sim->now, process->host, process->name,
                 (unsigned)(process->inst & 0xffff), link);
-        if (pr_decode(sim->decoder, &frame, &message) == 0)
+        const char *packed = frame.compressed ? "compressed " : "";
+        fputs(packed, sim->trace);
+        if (pr_frame_open(sim->decoder, &frame, UINT64_MAX, PR_FRAME_MAX) == 0 &&
+            pr_decode(sim->decoder, &frame, &message) == 0)
             print_message(sim->trace, &message);
         else
             fprintf(sim->trace, "type %d, which does not decode", frame.type);
