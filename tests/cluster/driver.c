@@ -172,6 +172,13 @@ static json_t *do_count(json_t *request) {
     return done(error, json_pack("[i,i]", (int)keys, (int)metas));
 }
 
+static json_t *do_saved(json_t *request) {
+    (void)request;
+    presence_statistics stats = {.size = sizeof stats};
+    int error = presence_stats(driver.tracker, &stats);
+    return done(error, json_integer((json_int_t)stats.bytes_saved));
+}
+
 static json_t *do_subscribe(json_t *request) {
     presence_str topic = field(request, "topic"), json;
     presence_snapshot *snapshot;
@@ -229,7 +236,7 @@ static const struct {
                 {"track", do_track},         {"update", do_update}, {"untrack", do_untrack},
                 {"list", do_list},           {"get", do_get},       {"count", do_count},
                 {"subscribe", do_subscribe}, {"events", do_events}, {"members", do_members},
-                {"synced", do_synced},       {"stop", do_stop}};
+                {"synced", do_synced},       {"saved", do_saved},   {"stop", do_stop}};
 
 static json_t *answer(const char *line) {
     json_t *request = json_loads(line, JSON_ALLOW_NUL, NULL), *result = NULL;

@@ -39,6 +39,7 @@ const requests = {
   untrack: ({ owner, topic, key }) => topic === undefined ? users.untrack(owners[owner - 1]) : users.untrack(owners[owner - 1], topic, key),
   list: ({ topic }) => users.list(topic),
   get: async ({ topic, key }) => await users.getByKey(topic, key) ?? null,
+  saved: () => users.stats().bytesSaved,
   count: ({ topic }) => [users.count(topic), users.count(topic, { metas: true })],
   subscribe: ({ topic }) => subscribed(topic),
   events () { const taken = events; events = []; return taken },

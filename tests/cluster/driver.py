@@ -40,6 +40,9 @@ class Driver:
     async def get(self, topic, key):
         return await self.users.get_by_key(topic, key)
 
+    async def saved(self):
+        return self.users.stats()["bytes_saved"]
+
     async def count(self, topic):
         return [self.users.count(topic), self.users.count(topic, metas=True)]
 

@@ -269,3 +269,29 @@ def test_a_newcomer_has_everything_once_synced(pair, start):
     assert newcomer("synced", timeout=5000) == "synced"
     assert sum(newcomer("count", topic=f"room{n}")[0] for n in range(7)) == 300
     assert all(newcomer.list(f"room{n}") == first.list(f"room{n}") for n in range(7))
+
+
+@pytest.mark.parametrize("codec", ["lz4", "zstd", "off"])
+def test_a_compressed_state_is_read_in_every_language(start, codec):
+    first = start(LANGUAGES[0], name="first", compression=codec)
+    owner = first("owner")
+    for number in range(300):
+        first.track(owner, "room", f"u{number}", {"n": number, "status": "online"})
+    others = [start(language, name=f"reader-{language}", join=[first]) for language in LANGUAGES]
+    for other in others:
+        assert other("synced", timeout=5000) == "synced"
+        assert other.list("room") == first.list("room") != {}
+    assert (first("saved") > 0) == (codec != "off")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("codec", ["lz4", "zstd"])
+def test_every_language_sends_compressed(start, language, codec):
+    first = start(language, name="first", compression=codec)
+    owner = first("owner")
+    for number in range(300):
+        first.track(owner, "room", f"u{number}", {"n": number, "status": "online"})
+    reader = start(LANGUAGES[0], name="reader", join=[first])
+    assert reader("synced", timeout=5000) == "synced"
+    assert reader.list("room") == first.list("room") != {}
+    assert first("saved") > 0
