@@ -154,6 +154,7 @@ static void metas_that_are_refused(void **state) {
         BYTES("\xef\xbb\xbf{}"), /* byte order mark */
         BYTES("{}\0"),
         BYTES("{\"a\":\"\0\"}"),
+        BYTES("{\"a\":1\0,\"b\":2}"), /* which the parser reads over */
         BYTES("{\"a\":NaN}"),
         BYTES("{\"a\":nan}"),
         BYTES("{\"a\":Infinity}"),

@@ -73,6 +73,10 @@ int pr_check_meta(presence_str meta, size_t max, const char **why) {
         return PRESENCE_EMETA;
     }
     if (pr_json_quick(meta)) return 0;
+    if (memchr(meta.data, 0, meta.size)) { /* the parser reads over one that follows a number */
+        *why = "a NUL character";
+        return PRESENCE_EMETA;
+    }
     if (nesting(meta) > PR_META_DEPTH) {
         *why = "nested more than 32 deep";
         return PRESENCE_EMETA;

@@ -115,6 +115,7 @@ static void init_lists(pr_engine *e) {
 static int engine_build(pr_engine *e, const pr_engine_options *options) {
     int rc = copy_options(e, options);
     if (!rc) rc = pr_timers_reserve(&e->timers, 4);
+    if (!rc) rc = pr_engine_room(e, (void **)&e->closing, &e->closing_room, 1, sizeof *e->closing);
     if (!rc) rc = copy_seeds(e, options);
     if (!rc) rc = pr_store_new(e->alloc, &e->store);
     if (!rc) rc = pr_decoder_new(e->alloc, &e->decoder);

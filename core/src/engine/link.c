@@ -29,9 +29,10 @@ static void peer_init(pr_engine *e, pr_peer *peer, pr_link id, uint64_t dial) {
     pr_timer_init(&peer->handshake, PR_TIMER_HANDSHAKE, peer);
 }
 
-/* Room for the timer of every link and for its CLOSE, whatever happens later. */
+/* Room for the timer of every link and for its CLOSE, whatever happens later; one more for a link that cannot be kept.
+ */
 static pr_peer *peer_new(pr_engine *e, pr_link id, uint64_t dial) {
-    size_t closes = e->closing_size + e->peers.size + 1;
+    size_t closes = e->closing_size + e->peers.size + 2;
     if (pr_engine_room(e, (void **)&e->closing, &e->closing_room, closes, sizeof *e->closing)) return NULL;
     pr_peer *peer = pr_new(e->alloc, sizeof *peer);
     if (!peer) return NULL;

@@ -1,0 +1,4 @@
+/* Any bytes as the payload of a HB. */
+#include "fuzz_decode.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) { return fuzz_payload(PR_HEARTBEAT, data, size); }
