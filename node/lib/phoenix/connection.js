@@ -10,7 +10,7 @@
 'use strict'
 
 const { randomBytes } = require('node:crypto')
-const { BadMessage } = require('./messages.js')
+const { BadMessage, TooLarge } = require('./messages.js')
 const { Session } = require('./session.js')
 
 class Connection {
@@ -18,10 +18,11 @@ class Connection {
   #sessions = new Map()
   #frames = []
   #bytes = 0
+  #waitedBytes = 0
   #writing = false
   #waiters = []
-  #heard = Date.now()
-  #refilled = Date.now()
+  #heard = performance.now()
+  #refilled = performance.now()
   #allowed
   #idle
   #over = false
@@ -42,13 +43,14 @@ class Connection {
     try {
       for (let text; !this.#over && (text = await this.#transport.receive()) !== undefined;) {
         if (this.#over) break
-        this.#heard = Date.now()
+        this.#heard = performance.now()
         if (this.#allows()) await this.#take(this.serializer.decode(text))
         else this.close(1008, 'too many events')
       }
       this.close(0, 'the client closed')
     } catch (error) {
-      if (error instanceof BadMessage) this.close(1007, error.message)
+      if (error instanceof TooLarge) this.close(1009, 'frame too large')
+      else if (error instanceof BadMessage) this.close(1007, error.message)
       else this.close(1011, String(error?.message))
     }
   }
@@ -59,15 +61,20 @@ class Connection {
     this.send(this.serializer.encode(joinRef, ref, topic, event, payload))
   }
 
-  /** Queues a frame; a client that lets more than sendBytes wait is closed. */
-  send (frame) {
+  /**
+   * Queues a frame; a client that lets more than sendBytes wait is closed. waited: its sender waits for room by itself,
+   * so a large state is no reason to close.
+   */
+  send (frame, waited = false) {
     if (this.#over) return
-    if (this.#bytes > this.endpoint.limits.sendBytes) {
+    if (!waited && this.#bytes - this.#waitedBytes > this.endpoint.limits.sendBytes) {
       this.close(1013, 'too slow')
       return
     }
-    this.#frames.push(frame)
-    this.#bytes += frame.length
+    const size = Buffer.byteLength(frame)
+    this.#frames.push([frame, size, waited])
+    this.#bytes += size
+    if (waited) this.#waitedBytes += size
     if (!this.#writing) this.#write()
   }
 
@@ -77,10 +84,11 @@ class Connection {
       while (this.#frames.length > 0 && !this.#over) {
         const frames = this.#frames
         this.#frames = []
-        for (const frame of frames) {
+        for (const [frame, size, waited] of frames) {
           if (this.#over) return
           await this.#transport.send(frame)
-          this.#bytes -= frame.length
+          this.#bytes -= size
+          if (waited) this.#waitedBytes -= size
           if (this.#bytes <= this.endpoint.limits.sendBytes / 8) this.#letOn()
         }
       }
@@ -113,8 +121,8 @@ class Connection {
   }
 
   #lookIdle () {
-    const left = this.#heard + this.endpoint.limits.idleMs - Date.now()
-    if (left <= 0) this.close(1000, 'idle')
+    const left = this.#heard + this.endpoint.limits.idleMs - performance.now()
+    if (left <= 0) this.close(1001, 'idle') // not 1000, after which older clients do not come back
     else this.#idle = setTimeout(() => this.#lookIdle(), Math.min(left, 2147483647))
   }
 

@@ -74,6 +74,7 @@ class Endpoint {
     const served = `${path.replace(/\/+$/, '')}/websocket`
     const onUpgrade = (request, socket, head) => {
       if (request.url.split('?')[0] === served) this.#upgrade(request, socket, head)
+      else if (server.listenerCount('upgrade') === 1) socket.end('HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n')
     }
     server.on('upgrade', onUpgrade)
     this.#detach.push(() => server.removeListener('upgrade', onUpgrade))
@@ -91,7 +92,10 @@ class Endpoint {
     this.#closing = true
     for (const detach of this.#detach.splice(0)) detach()
     for (const connection of [...this.#connections]) connection.close(1012, 'server stops')
-    await Promise.all(this.#aside)
+    let timer
+    const late = new Promise(resolve => { timer = setTimeout(resolve, this.limits.closeMs) })
+    await Promise.race([Promise.all(this.#aside), late])
+    clearTimeout(timer)
   }
 
   // ---- upgrades ----

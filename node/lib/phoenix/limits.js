@@ -8,10 +8,10 @@ const DEFAULTS = Object.freeze({
   joins: 100, // channels joined at a time; more: an error reply "too many channels joined"
   eventsPerSecond: 100, // frames from the client, on average; more: close 1008
   eventsBurst: 400, // frames at once
-  idleMs: 60000, // without a frame from the client (it sends heartbeats every 30 s): close 1000
+  idleMs: 60000, // without a frame from the client (it sends heartbeats every 30 s): close 1001
   pendingEvents: 64, // of one channel, not handled yet; the socket is not read while there are more
   sendBytes: 1048576, // frames that wait for a client; more broadcasts: close 1013 (presence waits, then resyncs)
-  closeMs: 2000 // to write the close frame
+  closeMs: 2000 // to write the close frame, and for leave when the endpoint closes
 })
 
 function limitsOf (given = {}) {

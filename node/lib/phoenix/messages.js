@@ -4,6 +4,8 @@
 
 class BadMessage extends Error {}
 
+class TooLarge extends Error {}
+
 class Raw {
   constructor (text) { this.text = text }
 }
@@ -38,9 +40,11 @@ const version1 = { // a join's ref is its join_ref, which is never sent back
   }
 }
 
+const VERSIONS = new Map([['1', version1], ['2', version2]])
+
 /** The serializer a client asks for by `vsn`; undefined: an unknown one. */
 function serializerOf (vsn) {
-  return { 1: version1, 2: version2 }[String(vsn).split('.')[0]]
+  return VERSIONS.get(String(vsn).split('.')[0])
 }
 
 function parse (text) {
@@ -62,4 +66,4 @@ function refText (ref) {
   throw new BadMessage('join_ref and ref must be text or null')
 }
 
-module.exports = { BadMessage, Raw, toJson, serializerOf }
+module.exports = { BadMessage, TooLarge, Raw, toJson, serializerOf }

@@ -113,8 +113,9 @@ class Session {
     try {
       for await (const event of this.endpoint.users.subscribe(this.topic, { signal: this.signal })) {
         if (this.over) return
-        if (event.event === 'presence_state') this.push(event.event, new Raw(event.text))
-        else this.connection.send(this.endpoint.diffFrame(this.topic, event, this.connection.serializer))
+        await this.connection.room()
+        if (this.over) return
+        this.connection.send(this.#presenceFrame(event), true)
         await this.connection.room()
       }
     } catch (error) {
@@ -125,6 +126,12 @@ class Session {
     // the tracker has stopped: this server knows nothing any more
     this.connection.push(this.joinRef, this.joinRef, this.topic, 'phx_error', { reason: 'stopped' })
     this.end('shutdown')
+  }
+
+  #presenceFrame (event) {
+    const { serializer } = this.connection
+    if (event.event !== 'presence_state') return this.endpoint.diffFrame(this.topic, event, serializer)
+    return serializer.encode(this.joinRef, null, this.topic, event.event, new Raw(event.text))
   }
 
   /** The client joins the same topic again. */

@@ -6,6 +6,7 @@
 'use strict'
 
 const { randomUUID } = require('node:crypto')
+const { isDeepStrictEqual } = require('node:util')
 const { NotTracked, PresenceError } = require('../errors.js').classes
 const { Refuse } = require('./refuse.js')
 
@@ -46,7 +47,7 @@ function supabaseChannel ({ authorize } = {}) {
 function presence ({ event, payload }, key, socket) {
   try {
     if (event === 'track') trackOrUpdate(key, object(payload), socket)
-    else if (event === 'untrack') socket.untrack()
+    else if (event === 'untrack') untrack(socket)
     else throw new Refuse(`unknown presence event ${JSON.stringify(event)}`)
   } catch (error) {
     throw error instanceof PresenceError ? new Refuse(error.message) : error
@@ -55,12 +56,20 @@ function presence ({ event, payload }, key, socket) {
 }
 
 function trackOrUpdate (key, meta, socket) {
+  const { supabase } = socket.assigns
+  if (supabase.meta !== undefined && isDeepStrictEqual(meta, supabase.meta)) return
   try {
     socket.update(key, meta)
   } catch (error) {
     if (!(error instanceof NotTracked)) throw error
     socket.track(key, meta)
   }
+  supabase.meta = meta
+}
+
+function untrack (socket) {
+  socket.untrack()
+  socket.assigns.supabase.meta = undefined
 }
 
 module.exports = { supabaseChannel }

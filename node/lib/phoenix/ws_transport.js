@@ -1,7 +1,7 @@
 // The transport over a WebSocket of the package ws.
 'use strict'
 
-const { BadMessage } = require('./messages.js')
+const { BadMessage, TooLarge } = require('./messages.js')
 
 const AHEAD = 16 // messages taken from the socket before it is paused
 
@@ -33,7 +33,8 @@ class WsTransport {
 
   async receive () {
     while (this.#messages.length === 0) {
-      if (this.#ended) return undefined // what ws refused (a frame too large, broken UTF-8) it has closed itself
+      if (this.#error?.code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH') throw new TooLarge()
+      if (this.#ended) return undefined // what else ws refused (a frame too large, broken UTF-8) it has closed itself
       await new Promise(resolve => { this.#wake = resolve })
     }
     const text = this.#messages.shift()

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from ._channel import Refuse
-from ._connection import TooLarge
+from ._connection import TooLarge, size_of
 from ._handshake import handshake
 from ._messages import BadMessage
 
@@ -79,7 +79,7 @@ class _Transport:
         text = message.get("text")
         if text is None:
             raise BadMessage("binary frames are not used here")
-        if len(text) > self._most:
+        if size_of(text) > self._most:
             raise TooLarge
         return str(text)
 

@@ -27,6 +27,11 @@ class TooLarge(Exception):
     """A frame is larger than limits.frame_bytes."""
 
 
+def size_of(text: str) -> int:
+    """In bytes of UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
+
+
 class Transport(Protocol):
     """What an adapter gives: one WebSocket that is open."""
 
@@ -49,8 +54,8 @@ class Connection:
         self.assigns = assigns
         self._transport = transport
         self._sessions: dict[str, Session] = {}
-        self._frames: deque[str] = deque()
-        self._bytes = 0
+        self._frames: deque[tuple[str, int, bool]] = deque()
+        self._bytes = self._waited_bytes = 0
         self._more = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -64,23 +69,27 @@ class Connection:
     def push(self, join_ref: str | None, ref: str | None, topic: str, event: str, payload: Any) -> None:
         self.send(self.serializer.encode(join_ref, ref, topic, event, payload))
 
-    def send(self, frame: str) -> None:
-        """Queues a frame; a client that lets more than send_bytes wait is closed."""
+    def send(self, frame: str, *, waited: bool = False) -> None:
+        """Queues a frame; a client that lets more than send_bytes wait is closed. `waited`: its sender waits for room
+        by itself, so a large state is no reason to close."""
         if self._end.done():
             return
         limit = self.endpoint.limits.send_bytes
-        if self._bytes > limit:
+        if not waited and self._bytes - self._waited_bytes > limit:
             self.close(1013, "too slow")
             return
-        self._frames.append(frame)
-        self._bytes += len(frame)
+        size = size_of(frame)
+        self._frames.append((frame, size, waited))
+        self._bytes += size
+        self._waited_bytes += size * waited
         self._more.set()
         if self._bytes > limit // 4:
             self._room.clear()
 
     async def room(self) -> None:
         """Waits until little waits for this client."""
-        await self._room.wait()
+        while not self._room.is_set():
+            await self._room.wait()
 
     def check(self, payload: Any) -> None:
         """Whether a payload can be sent; the error belongs to who made it."""
@@ -89,9 +98,10 @@ class Connection:
     async def _write(self) -> None:
         while True:
             while self._frames:
-                frame = self._frames.popleft()
+                frame, size, waited = self._frames.popleft()
                 await self._transport.send(frame)
-                self._bytes -= len(frame)
+                self._bytes -= size
+                self._waited_bytes -= size * waited
                 if self._bytes <= self.endpoint.limits.send_bytes // 8:
                     self._room.set()
             self._more.clear()
@@ -111,14 +121,18 @@ class Connection:
             code, reason = await asyncio.shield(self._end)
         except asyncio.CancelledError:
             self.close(1012, "server stops")
+            self.endpoint.closed(self)
             raise
         finally:
             self._idle.cancel()
             self._end_sessions()
             for task in tasks:
                 task.cancel()
+        try:
+            await asyncio.wait(tasks)
+            await self._say_goodbye(code, reason)
+        finally:
             self.endpoint.closed(self)
-        await self._say_goodbye(code, reason)
 
     async def _say_goodbye(self, code: int, reason: str) -> None:
         if code == 0:  # the client closed
@@ -155,7 +169,7 @@ class Connection:
         limit = self.endpoint.limits.idle_seconds
         left = self._heard + limit - self._loop.time()
         if left <= 0:
-            self.close(1000, "idle")
+            self.close(1001, "idle")  # not 1000, after which older clients do not come back
         else:
             self._idle = self._loop.call_later(left, self._look_idle)
 

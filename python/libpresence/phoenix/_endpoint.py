@@ -91,8 +91,13 @@ class Endpoint:
         self._closing = True
         for connection in list(self._connections):
             connection.close(1012, "server stops")
-        while self._connections or self._aside:
+        while self._connections:
             await asyncio.sleep(0.005)
+        if self._aside:
+            _, late = await asyncio.wait(self._aside, timeout=self.limits.close_seconds)
+            for task in late:
+                logger.warning("an on_leave did not end and is cancelled")
+                task.cancel()
 
     @asynccontextmanager
     async def lifespan(self, _app: Any = None) -> AsyncIterator[None]:

@@ -15,10 +15,10 @@ class Limits:
     joins: int = 100  # channels joined at a time; more: an error reply "too many channels joined"
     events_per_second: float = 100  # frames from the client, on average; more: close 1008
     events_burst: int = 400  # frames at once
-    idle_seconds: float = 60  # without a frame from the client (it sends heartbeats every 30 s): close 1000
+    idle_seconds: float = 60  # without a frame from the client (it sends heartbeats every 30 s): close 1001
     pending_events: int = 64  # of one channel, not handled yet; the socket is not read while there are more
     send_bytes: int = 1_048_576  # frames that wait for a client; more broadcasts: close 1013 (presence waits, then resyncs)
-    close_seconds: float = 2  # to write the close frame
+    close_seconds: float = 2  # to write the close frame, and for on_leave when the endpoint closes
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -30,7 +30,13 @@ class Raw(NamedTuple):
 def to_json(value: Any) -> str:
     if isinstance(value, Raw):
         return value.text
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # half a surrogate pair, which a client may send: only escaped can it go on
+            return json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return text
 
 
 class Version2:
@@ -75,9 +81,13 @@ def serializer_of(vsn: str) -> Serializer | None:
 
 def _loads(text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise BadMessage(f"not JSON: {error}") from None
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _checked(join_ref: Any, ref: Any, topic: Any, event: Any, payload: Any) -> Message:

@@ -43,7 +43,7 @@ class Session:
 
     async def deliver(self, message: Message) -> None:
         """Waits while too many events wait, so that the client is not read any further."""
-        if message.join_ref not in (None, self.join_ref):
+        if self.over or message.join_ref not in (None, self.join_ref):
             return  # of an earlier join of this client
         await self._waiting.put(message)
 
@@ -77,6 +77,8 @@ class Session:
             logger.error("channel %r: on_join failed", self.topic, exc_info=error)
             self._reply(message, "error", {"reason": "join crashed"})
         else:
+            if self.over:
+                return False
             self.joined = True
             self.endpoint.joined(self)
             self._reply(message, "ok", response if response is not None else {})
@@ -116,6 +118,7 @@ class Session:
         try:
             async with self.endpoint.users.subscribe(self.topic) as events:
                 async for event in events:
+                    await self.connection.room()
                     self._push_presence(event)
                     await self.connection.room()
         except PresenceError as error:
@@ -126,9 +129,11 @@ class Session:
 
     def _push_presence(self, event: Event) -> None:
         if event.event == "presence_state":
-            self.push(event.event, Raw(event.text))
+            encode = self.connection.serializer.encode
+            self.connection.send(encode(self.join_ref, None, self.topic, event.event, Raw(event.text)), waited=True)
         else:
-            self.connection.send(self.endpoint.diff_frame(self.topic, event, self.connection.serializer))
+            frame = self.endpoint.diff_frame(self.topic, event, self.connection.serializer)
+            self.connection.send(frame, waited=True)
 
     # ---- its end ----
 
@@ -147,6 +152,8 @@ class Session:
         except PresenceError:  # the tracker has stopped: everything has left already
             pass
         self.connection.forget(self)
+        while not self._waiting.empty():  # lets go who waits in `deliver`
+            self._waiting.get_nowait()
         if self.joined:
             self.endpoint.left(self)
             self.endpoint.run_aside(self._told(reason))

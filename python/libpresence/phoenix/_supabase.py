@@ -31,6 +31,7 @@ class SupabaseChannel(Channel):
         await self._authorized(topic, params.get("access_token"), socket)
         presence, broadcast = _dict(config.get("presence")), _dict(config.get("broadcast"))
         self._key = str(presence.get("key") or uuid.uuid4())
+        self._meta: dict[str, Any] | None = None
         self._echo, self._acknowledge = bool(broadcast.get("self")), bool(broadcast.get("ack"))
         return {"postgres_changes": []}
 
@@ -50,18 +51,24 @@ class SupabaseChannel(Channel):
         action = payload.get("event")
         try:
             if action == "track":
-                meta = _dict(payload.get("payload"))
-                try:
-                    socket.update(self._key, meta)
-                except NotTracked:
-                    socket.track(self._key, meta)
+                self._track(_dict(payload.get("payload")), socket)
             elif action == "untrack":
                 socket.untrack()
+                self._meta = None
             else:
                 raise Refuse(f"unknown presence event {action!r}")
         except PresenceError as error:
             raise Refuse(str(error)) from None
         return {}
+
+    def _track(self, meta: dict[str, Any], socket: Socket) -> None:
+        if meta == self._meta:
+            return
+        try:
+            socket.update(self._key, meta)
+        except NotTracked:
+            socket.track(self._key, meta)
+        self._meta = meta
 
     async def _authorized(self, topic: str, token: Any, socket: Socket) -> None:
         result = self.authorize(topic, token if isinstance(token, str) else None, socket)
