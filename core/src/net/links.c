@@ -242,6 +242,7 @@ static size_t feed(pr_conn *conn, const uint8_t *data, size_t size) {
 
 static void feed_rest(pr_conn *conn) {
     size_t taken = feed(conn, conn->rest.data, conn->rest.size);
+    if (taken == 0) return; /* there may be no buffer at all */
     memmove(conn->rest.data, conn->rest.data + taken, conn->rest.size - taken);
     conn->rest.size -= taken;
 }
