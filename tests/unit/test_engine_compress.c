@@ -136,6 +136,17 @@ static void compressed_without_agreement_closes(void **state) {
     assert_int_equal(world_shown(f->w, 0, "t"), 0);
 }
 
+/* both ends have crc32c: a frame that says it has none was damaged, or lies */
+static void a_frame_without_crc_closes(void **state) {
+    fixture *f = *state;
+    link_evil(f);
+    static const uint8_t unsub[] = {9, 0, 0, PR_UNSUB, 0x09, 1, 2, 3, 4, 5, 6, 7, 8};
+    say_bytes(f, unsub, sizeof unsub);
+    assert_true(f->closed);
+    assert_int_equal(f->last_error, PR_ERROR_PROTOCOL);
+    assert_non_null(strstr(f->w->nodes[0].last_text, "without crc"));
+}
+
 /* A receiver without memory for the payload stops reading, and goes on a second later with the same frame (5.4). */
 static void without_memory_the_frame_waits(void **state) {
     (void)state;
@@ -166,6 +177,7 @@ int main(void) {
         cmocka_unit_test(a_newcomer_gets_it_compressed),
         cmocka_unit_test(links_of_equal_features_share_the_bytes),
         cmocka_unit_test_setup_teardown(compressed_without_agreement_closes, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_frame_without_crc_closes, setup, teardown),
         cmocka_unit_test(without_memory_the_frame_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

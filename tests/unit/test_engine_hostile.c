@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "crc32c.h"
 #include "engine_peer.h"
 
 static void expect_protocol_error(fixture *f) {
@@ -297,7 +298,9 @@ static void my_own_name_closed_makes_me_yield(void **state) {
 static void unknown_frame_types_are_skipped(void **state) {
     fixture *f = *state;
     link_evil(f);
-    uint8_t frame[4] = {0, 0, 0, 20};
+    uint8_t frame[8] = {0, 0, 0, 0x40 | 20};
+    uint32_t crc = pr_crc32c(frame, 4);
+    for (int i = 0; i < 4; i++) frame[4 + i] = (uint8_t)(crc >> 8 * i);
     say_bytes(f, frame, sizeof frame);
     assert_false(f->closed);
 }

@@ -285,6 +285,10 @@ static int evidence(pr_engine *e, pr_peer *peer) {
 
 static int frame_take(pr_engine *e, pr_peer **peer, pr_frame_in *frame, uint32_t limit) {
     pr_message *message = &e->message;
+    if ((*peer)->features & PR_FEATURE_CRC && !frame->checked) { /* a flipped bit may have said that there is none */
+        e->broken_text = "a frame without crc";
+        return PRESENCE_EPROTOCOL;
+    }
     int rc = pr_frame_open(e->decoder, frame, (*peer)->features, limit);
     if (rc == PRESENCE_EPROTOCOL) e->broken_text = "bad compressed frame";
     if (!rc) rc = pr_decode(e->decoder, frame, message);

@@ -41,6 +41,15 @@ static void draw_logs(history_run *run) {
     }
 }
 
+/* What is sent compressed, and what can be read: the others must cope with every mixture. */
+static void draw_compression(history_run *run) {
+    pr_engine_options *o = pr_sim_options(run->sim);
+    o->compression = (enum pr_codec)PICK(run->sim, PR_CODEC_NONE, PR_CODEC_LZ4, PR_CODEC_ZSTD);
+    o->compress_least = (uint32_t)PICK(run->sim, 0, 60, PR_COMPRESS_LEAST);
+    uint32_t lacks = (uint32_t)PICK(run->sim, 0, 0, PR_FEATURE_LZ4, PR_FEATURE_ZSTD, PR_FEATURE_LZ4 | PR_FEATURE_ZSTD);
+    o->features = pr_engine_options_default().features & ~(uint64_t)lacks;
+}
+
 /* Settings of one member that are no business of the others, its period among them. */
 static void draw_own(history_run *run) {
     pr_engine_options *o = pr_sim_options(run->sim);
@@ -49,6 +58,7 @@ static void draw_own(history_run *run) {
     o->low_water = o->high_water / 4;
     o->sweep_slice = (uint32_t)PICK(run->sim, 1, 3, 4096);
     draw_logs(run);
+    draw_compression(run);
 }
 
 static void draw_options(history_run *run) {
@@ -64,6 +74,7 @@ static void draw_options(history_run *run) {
     o->low_water = o->high_water / 4;
     o->sweep_slice = (uint32_t)PICK(sim, 1, 3, 4096);
     draw_logs(run);
+    draw_compression(run);
     pr_sim_network *net = pr_sim_net(sim);
     net->latency_min_ms = (uint32_t)PICK(sim, 0, 1, 5);
     net->latency_max_ms = net->latency_min_ms + (uint32_t)PICK(sim, 0, 3, 40);

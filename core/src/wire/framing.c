@@ -44,6 +44,7 @@ int pr_frame_read(const uint8_t *data, size_t size, uint32_t max_frame, pr_frame
     frame->payload = data + PR_HEADER_SIZE;
     frame->size = length;
     frame->compressed = (header & PR_HEADER_COMPRESSED) != 0;
+    frame->checked = (header & PR_HEADER_CRC) != 0;
     *consumed = *wanted;
     return 1;
 }

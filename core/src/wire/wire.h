@@ -60,6 +60,7 @@ typedef struct pr_frame_in {
     const uint8_t *payload;
     size_t size;
     bool compressed; /* the payload is; pr_frame_open comes before pr_decode */
+    bool checked;    /* it came with a crc */
 } pr_frame_in;
 /* Looks for one frame at the start of data. 1: *frame and *consumed are set; 0: *wanted more bytes are needed in all;
  * EPROTOCOL: over max_frame, the reserved bit, bad crc. Unknown types are given out (the caller skips and counts them).
