@@ -27,10 +27,13 @@ other = Tracker(join=[tracker.address]).start()
 tracker.track(tracker, "t", "k")
 """,
     "hook hangs": """
-tracker = Tracker(**LOCAL, handle_diff=lambda diff: time.sleep(1000)).start()
+hanging = threading.Event()
+def hang(diff):
+    hanging.set()
+    time.sleep(1000)
+tracker = Tracker(**LOCAL, handle_diff=hang).start()
 tracker.track(tracker, "t", "k")
-while not any(thread.name == "libpresence-hook" for thread in threading.enumerate()):
-    time.sleep(0.001)
+hanging.wait()
 """,
     "subscriber waits in a daemon thread": """
 tracker = Tracker(**LOCAL).start()
@@ -78,16 +81,20 @@ async def main():
 asyncio.run(main())
 """,
     "changing threads": """
-tracker = Tracker(**LOCAL, handle_metas=lambda *args: None).start()
+told = threading.Event()
+tracker = Tracker(**LOCAL, handle_metas=lambda *args: told.set()).start()
+working = set()  # a thread that only begins to run while the interpreter ends may crash it by itself (CPython 3.11)
 def work(number):
     step = 0
     while True:
         with tracker.owner() as owner:
             owner.track("t", f"{number}-{step}")
+            working.add(number)
             step += 1
 for number in range(4):
     threading.Thread(target=work, args=(number,), daemon=True).start()
-while tracker.stats().joins < 100:
+told.wait()
+while len(working) < 4 or tracker.stats().joins < 100:
     time.sleep(0.001)
 """,
     "sys.exit in a callback": """
