@@ -5,8 +5,9 @@
 #include "engine_probe.h"
 #include "engine_world.h"
 
-#define VOICES     3
-#define VOICE_INST 1000u  /* voice i has the inst VOICE_INST + i, above or below that of the engine as a test needs it \
+#define VOICES 3
+#define VOICE_INST                                                                                                     \
+    1000u                 /* voice i has the inst VOICE_INST + i, above or below that of the engine as a test needs it \
                            */
 #define ALL_SPOKEN  0x33u /* patch, crc, subscribe, sum */
 #define BEFORE_LONG 20000u
