@@ -32,7 +32,9 @@ class Connection {
     socket.setNoDelay(true)
     socket.on('error', () => {}) // a reset is the end like any other
     socket.on('close', () => { this.reading?.abort(); this.owner.close() }) // whatever it owned leaves
-    readline.createInterface({ input: socket }).on('line', line => this.runLine(line))
+    const lines = readline.createInterface({ input: socket })
+    lines.on('line', line => this.runLine(line))
+    lines.on('error', () => {}) // newer versions of Node tell it of the reset as well
   }
 
   say (event) { this.socket.write(JSON.stringify(event) + '\n') }

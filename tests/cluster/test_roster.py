@@ -3,8 +3,10 @@
 import json
 import pathlib
 import socket
+import struct
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -14,17 +16,21 @@ COMMANDS = {"c": [str(ROOT / "build/roster")], "python": [sys.executable, str(RO
 
 
 @pytest.fixture(params=COMMANDS)
-def line(request):
-    """line(text) says one line and gives the next answer"""
+def port(request):
     with subprocess.Popen([*COMMANDS[request.param], "0", "name=r"], stdout=subprocess.PIPE, text=True) as process:
-        port = int(process.stdout.readline().split()[1])
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection, connection.makefile("r") as lines:
-            def say(text):
-                connection.sendall((text + "\n").encode())
-                return json.loads(lines.readline())
-            yield say
+        yield int(process.stdout.readline().split()[1])
         process.terminate()
         assert process.wait(10) == 0
+
+
+@pytest.fixture
+def line(port):
+    """line(text) says one line and gives the next answer"""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection, connection.makefile("r") as lines:
+        def say(text):
+            connection.sendall((text + "\n").encode())
+            return json.loads(lines.readline())
+        yield say
 
 
 def test_a_person_comes_changes_and_goes(line):
@@ -45,3 +51,15 @@ def test_a_bad_line_is_answered_and_harms_nothing(line, text):
     answer = line(text)
     assert answer["event"] == "error" and answer["payload"]["reason"]
     assert line("members")["payload"] == {"r": "up"}
+
+
+def test_a_connection_that_is_reset_leaves_and_ends_nothing_else(port, line):
+    for _ in range(20):  # a reset is told in several ways, by when it comes
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.sendall(b"join lobby ann\n")
+            connection.recv(1)
+    deadline = time.monotonic() + 10
+    while line("list lobby")["payload"] and time.monotonic() < deadline:
+        pass
+    assert line("list lobby")["payload"] == {}
