@@ -27,13 +27,6 @@ typedef struct look {
     size_t size, room;
 } look;
 
-static void *room_for_one(look *l, void *items, size_t size, size_t *room, size_t item) {
-    if (size < *room) return items;
-    void *grown = pr_resize(&l->sim->alloc, items, *room * item, (*room * 2 + 8) * item);
-    if (grown) *room = *room * 2 + 8;
-    return grown;
-}
-
 static bool no_memory(look *l) {
     pr_sim_refuse(l->sim, 0, "no memory to look at the members");
     return false;
@@ -42,10 +35,8 @@ static bool no_memory(look *l) {
 /* ---- who looks at whom ---- */
 static bool add_viewer(look *l, pr_virtual_member *member) {
     if (!pr_virtual_lives(member)) return true;
-    viewer *grown = room_for_one(l, l->viewers, l->size, &l->room, sizeof *grown);
-    if (!grown) return no_memory(l);
-    l->viewers = grown;
-    viewer *v = &grown[l->size];
+    if (pr_room(&l->sim->alloc, (void **)&l->viewers, &l->room, l->size + 1, sizeof *l->viewers)) return no_memory(l);
+    viewer *v = &l->viewers[l->size];
     memset(v, 0, sizeof *v);
     v->member = member;
     v->tracker = pr_virtual_owner(member);
@@ -77,11 +68,10 @@ static shown *shown_of(look *l, viewer *v, uint64_t inst, bool make) {
     for (size_t i = 0; i < v->shown_size; i++) {
         if (v->shown[i].inst == inst) return &v->shown[i];
     }
-    shown *grown = make ? room_for_one(l, v->shown, v->shown_size, &v->shown_room, sizeof *grown) : NULL;
-    if (!grown) return NULL;
-    v->shown = grown;
-    grown[v->shown_size] = (shown){.inst = inst};
-    return &grown[v->shown_size++];
+    if (!make) return NULL;
+    if (pr_room(&l->sim->alloc, (void **)&v->shown, &v->shown_room, v->shown_size + 1, sizeof *v->shown)) return NULL;
+    v->shown[v->shown_size] = (shown){.inst = inst};
+    return &v->shown[v->shown_size++];
 }
 
 static bool add_topic(look *l, viewer *v, presence_str topic) {

@@ -1,5 +1,6 @@
 /* Memory of a tracker: a thin layer over its three callbacks, malloc by default. */
 #include "alloc.h"
+#include <presence.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,4 +37,15 @@ void *pr_resize(const pr_alloc *alloc, void *block, size_t old_size, size_t size
 
 void pr_delete(const pr_alloc *alloc, void *block, size_t size) {
     if (block) alloc->release(block, size ? size : 1, alloc->user);
+}
+
+int pr_room(const pr_alloc *alloc, void **array, size_t *room, size_t need, size_t item) {
+    if (need <= *room) return 0;
+    size_t more = *room ? *room : 16;
+    while (more < need) more *= 2;
+    void *grown = pr_resize(alloc, *array, *room * item, more * item);
+    if (!grown) return PRESENCE_ENOMEM;
+    *array = grown;
+    *room = more;
+    return 0;
 }

@@ -15,16 +15,10 @@ void pr_timers_free(pr_timers *timers) {
 }
 
 int pr_timers_reserve(pr_timers *timers, size_t more) {
-    size_t need = timers->reserved + more, room = timers->room ? timers->room : 16;
-    while (room < need) room *= 2;
-    if (room != timers->room) {
-        pr_timer **heap = pr_resize(timers->alloc, timers->heap, timers->room * sizeof *heap, room * sizeof *heap);
-        if (!heap) return PRESENCE_ENOMEM;
-        timers->heap = heap;
-        timers->room = room;
-    }
-    timers->reserved = need;
-    return 0;
+    size_t need = timers->reserved + more;
+    int rc = pr_room(timers->alloc, (void **)&timers->heap, &timers->room, need, sizeof *timers->heap);
+    if (!rc) timers->reserved = need;
+    return rc;
 }
 
 void pr_timers_give_back(pr_timers *timers, size_t count) { timers->reserved -= count; }

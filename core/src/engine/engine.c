@@ -198,14 +198,7 @@ void pr_engine_free(pr_engine *e) {
 uint64_t pr_engine_random(pr_engine *e, uint64_t below) { return below ? pr_random_next(&e->random) % below : 0; }
 
 int pr_engine_room(pr_engine *e, void **array, size_t *room, size_t need, size_t item) {
-    if (need <= *room) return 0;
-    size_t more = *room ? *room : 16;
-    while (more < need) more *= 2;
-    void *grown = pr_resize(e->alloc, *array, *room * item, more * item);
-    if (!grown) return PRESENCE_ENOMEM;
-    *array = grown;
-    *room = more;
-    return 0;
+    return pr_room(e->alloc, array, room, need, item);
 }
 
 void pr_engine_note_local(pr_engine *e, pr_time now) {

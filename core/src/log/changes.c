@@ -14,14 +14,7 @@ void pr_changes_free(pr_changes *c) {
 }
 
 int pr_changes_reserve(pr_changes *c, size_t room) {
-    if (room <= c->room) return 0;
-    size_t more = c->room ? c->room : 16;
-    while (more < room) more *= 2;
-    pr_change *items = pr_resize(c->alloc, c->items, c->room * sizeof *items, more * sizeof *items);
-    if (items == NULL) return PRESENCE_ENOMEM;
-    c->items = items;
-    c->room = more;
-    return 0;
+    return pr_room(c->alloc, (void **)&c->items, &c->room, room, sizeof *c->items);
 }
 
 int pr_changes_leave(pr_changes *c, pr_log *log, pr_id id, uint8_t reason) {

@@ -2,13 +2,7 @@
 #include "outbox.h"
 
 int pr_outbox_reserve(pr_outbox *box, const pr_alloc *alloc) {
-    if (box->size < box->room) return 0;
-    size_t room = box->room ? box->room * 2 : 16;
-    pr_action *grown = pr_resize(alloc, box->actions, box->room * sizeof *grown, room * sizeof *grown);
-    if (!grown) return PRESENCE_ENOMEM;
-    box->actions = grown;
-    box->room = room;
-    return 0;
+    return pr_room(alloc, (void **)&box->actions, &box->room, box->size + 1, sizeof *box->actions);
 }
 
 void pr_outbox_add(pr_outbox *box, const pr_action *action) { box->actions[box->size++] = *action; }

@@ -177,14 +177,9 @@ void pr_virtual_side(pr_virtual *network, pr_virtual_member *member, int side) {
 }
 
 static int add_block(pr_virtual *network, const pr_virtual_host *from, const pr_virtual_host *to) {
-    if (network->blocks_size == network->blocks_room) {
-        size_t room = network->blocks_room * 2 + 8;
-        pr_virtual_pair *grown =
-            pr_resize(&network->alloc, network->blocks, network->blocks_room * sizeof *grown, room * sizeof *grown);
-        if (!grown) return PRESENCE_ENOMEM;
-        network->blocks = grown;
-        network->blocks_room = room;
-    }
+    int rc = pr_room(&network->alloc, (void **)&network->blocks, &network->blocks_room, network->blocks_size + 1,
+                     sizeof *network->blocks);
+    if (rc) return rc;
     network->blocks[network->blocks_size++] = (pr_virtual_pair){from, to};
     return 0;
 }
