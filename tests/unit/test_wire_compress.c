@@ -1,6 +1,7 @@
 /* Compressed payloads: what goes in comes out, hostile ones are refused before there is memory for them. */
 #include "wire_samples.h"
 
+#include "framing.h"
 #include "heap.h"
 #include "wire_golden.h"
 
@@ -245,7 +246,7 @@ static void lengths_that_lie_are_refused(void **state) {
             assert_int_equal(open_bytes(&l, PR_SEGMENT, payload, cut, BOTH), PRESENCE_EPROTOCOL);
         const uint32_t lies[] = {0, 1, raw - 1, raw + 1, raw * 2, PR_FRAME_MAX, PR_FRAME_MAX + 1, UINT32_MAX};
         for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
-            for (int b = 0; b < 4; b++) payload[1 + b] = (uint8_t)(lies[i] >> 8 * b);
+            pr_write_u32(payload + 1, lies[i]);
             assert_int_equal(open_bytes(&l, PR_SEGMENT, payload, frame.size, BOTH), PRESENCE_EPROTOCOL);
         }
     }
@@ -283,8 +284,7 @@ static void a_bomb_is_bounded(void **state) {
         assert_true(frame.size < (frame.size + l.compressor.saved) / 200);
         static uint8_t payload[65536];
         memcpy(payload, frame.payload, frame.size);
-        uint32_t said = 4096; /* it becomes far more */
-        for (int b = 0; b < 4; b++) payload[1 + b] = (uint8_t)(said >> 8 * b);
+        pr_write_u32(payload + 1, 4096); /* it becomes far more */
         assert_int_equal(open_bytes(&l, PR_LIVE, payload, frame.size, BOTH), PRESENCE_EPROTOCOL);
         assert_true(l.reading.bytes < 200000);
         assert_int_equal(pr_frame_open(l.decoder, &frame, BOTH, PR_FRAME_MAX), 0);
@@ -308,7 +308,7 @@ static void nesting_means_nothing(void **state) {
         /* stored as literals of one lz4 block */
         size_t at = 5, left = frame.size;
         outer[0] = PR_CODEC_LZ4;
-        for (int b = 0; b < 4; b++) outer[1 + b] = (uint8_t)(frame.size >> 8 * b);
+        pr_write_u32(outer + 1, (uint32_t)frame.size);
         outer[at++] = 0xf0;
         for (left -= 15; left >= 255; left -= 255) outer[at++] = 255;
         outer[at++] = (uint8_t)left;

@@ -5,6 +5,7 @@
  * The workspaces are made at the first frame that needs them and kept: lz4 16 KiB, zstd about 0.5 MiB.
  */
 #include "compress.h"
+#include "framing.h"
 #define ZSTD_STATIC_LINKING_ONLY /* contexts inside memory of ours */
 #include <lz4.h>
 #include <string.h>
@@ -69,7 +70,7 @@ size_t pr_compress(pr_compressor *c, enum pr_codec codec, uint8_t *payload, size
         codec == PR_CODEC_LZ4 ? lz4_compress(c, payload, size, out, room) : zstd_compress(c, payload, size, out, room);
     if (!packed) return 0;
     c->out[0] = (uint8_t)codec;
-    for (int i = 0; i < 4; i++) c->out[1 + i] = (uint8_t)(size >> 8 * i);
+    pr_write_u32(c->out + 1, (uint32_t)size);
     packed += PR_COMPRESS_HEAD;
     memcpy(payload, c->out, packed);
     c->saved = size - packed;

@@ -7,6 +7,7 @@
  */
 #include "compress.h"
 #include "decoder.h"
+#include "framing.h"
 #define ZSTD_STATIC_LINKING_ONLY /* a context inside memory of ours */
 #include <lz4.h>
 #include <zstd.h>
@@ -39,7 +40,7 @@ int pr_frame_open(pr_decoder *d, pr_frame_in *frame, uint64_t features, uint32_t
     const uint8_t *in = frame->payload;
     if (!pr_compressible(frame->type) || frame->size <= PR_COMPRESS_HEAD || !agreed(in[0], features))
         return PRESENCE_EPROTOCOL;
-    size_t raw_size = in[1] | (size_t)in[2] << 8 | (size_t)in[3] << 16 | (size_t)in[4] << 24;
+    size_t raw_size = pr_read_u32(in + 1);
     size_t size = frame->size - PR_COMPRESS_HEAD;
     if (raw_size > max_frame || (in[0] == PR_CODEC_LZ4 && raw_size / LZ4_RATIO_MAX > size)) return PRESENCE_EPROTOCOL;
     uint8_t *raw = pr_scratch_fit(d, &d->raw, raw_size, 1);

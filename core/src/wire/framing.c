@@ -22,24 +22,16 @@ int pr_preamble_read(const uint8_t in[PR_PREAMBLE_SIZE], uint32_t *proto) {
     return 0;
 }
 
-static uint32_t read_u32(const uint8_t *in) {
-    return in[0] | (uint32_t)in[1] << 8 | (uint32_t)in[2] << 16 | (uint32_t)in[3] << 24;
-}
-
-static void write_u32(uint8_t *out, uint32_t value) {
-    for (int i = 0; i < 4; i++) out[i] = (uint8_t)(value >> 8 * i);
-}
-
 int pr_frame_read(const uint8_t *data, size_t size, uint32_t max_frame, pr_frame_in *frame, size_t *consumed,
                   size_t *wanted) {
     *wanted = PR_HEADER_SIZE;
     if (size < PR_HEADER_SIZE) return 0;
-    uint32_t header = read_u32(data), length = header & PR_HEADER_LENGTH;
+    uint32_t header = pr_read_u32(data), length = header & PR_HEADER_LENGTH;
     if (header & PR_HEADER_RESERVED || length > max_frame) return PRESENCE_EPROTOCOL;
     size_t checked = PR_HEADER_SIZE + (size_t)length;
     *wanted = checked + (header & PR_HEADER_CRC ? PR_CRC_SIZE : 0);
     if (size < *wanted) return 0;
-    if (header & PR_HEADER_CRC && pr_crc32c(data, checked) != read_u32(data + checked)) return PRESENCE_EPROTOCOL;
+    if (header & PR_HEADER_CRC && pr_crc32c(data, checked) != pr_read_u32(data + checked)) return PRESENCE_EPROTOCOL;
     frame->type = header >> PR_HEADER_TYPE_SHIFT & PR_HEADER_TYPE_MASK;
     frame->payload = data + PR_HEADER_SIZE;
     frame->size = length;
@@ -53,9 +45,10 @@ int pr_frame_finish(pr_buffer *buffer, size_t start, uint8_t type, uint32_t flag
     if (buffer->failed) return buffer->failed;
     size_t length = buffer->size - start - PR_HEADER_SIZE;
     if (length > max_frame || length > PR_HEADER_LENGTH) return PRESENCE_ELIMIT;
-    write_u32(buffer->data + start, (uint32_t)length | (uint32_t)type << PR_HEADER_TYPE_SHIFT | PR_HEADER_CRC | flags);
+    pr_write_u32(buffer->data + start,
+                 (uint32_t)length | (uint32_t)type << PR_HEADER_TYPE_SHIFT | PR_HEADER_CRC | flags);
     uint8_t trailer[PR_CRC_SIZE];
-    write_u32(trailer, pr_crc32c(buffer->data + start, PR_HEADER_SIZE + length));
+    pr_write_u32(trailer, pr_crc32c(buffer->data + start, PR_HEADER_SIZE + length));
     pr_buffer_append(buffer, trailer, sizeof trailer);
     return buffer->failed;
 }
