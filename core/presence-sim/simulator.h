@@ -3,6 +3,7 @@
 #define SIMULATOR_H
 
 #include "sim.h"
+#include <time.h>
 
 #define SIMULATOR_JOBS_MAX 256
 
@@ -31,6 +32,7 @@ typedef struct simulator_sums {
 /* ---- simulator_jobs.c: false: an invariant was broken; it has been reported ---- */
 bool simulator_run(const simulator_arguments *, uint64_t job, simulator_sums *);
 bool simulator_run_jobs(const simulator_arguments *, simulator_sums *);
+double simulator_seconds(clockid_t);
 
 void simulator_report_failure(const simulator_arguments *, const pr_sim_plan *, pr_sim_outcome *);
 void simulator_report_sums(const simulator_sums *, bool held, double wall_seconds);

@@ -13,23 +13,13 @@
 #include <time.h>
 #include <unistd.h>
 
-static double seconds_of(clockid_t clock) {
+double simulator_seconds(clockid_t clock) {
     struct timespec now;
     clock_gettime(clock, &now);
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-static void add(simulator_sums *sums, const pr_sim_outcome *outcome) {
-    sums->histories++;
-    sums->events += outcome->events;
-    sums->steps += outcome->steps;
-    sums->virtual_ms += outcome->virtual_ms;
-    sums->compared += outcome->compared;
-    if (outcome->compared && outcome->converged_ms > sums->converged_ms) sums->converged_ms = outcome->converged_ms;
-    pr_sim_totals_add(&sums->totals, &outcome->totals);
-}
-
-static void add_sums(simulator_sums *sums, const simulator_sums *more) {
+static void add(simulator_sums *sums, const simulator_sums *more) {
     sums->histories += more->histories;
     sums->events += more->events;
     sums->steps += more->steps;
@@ -40,21 +30,32 @@ static void add_sums(simulator_sums *sums, const simulator_sums *more) {
     pr_sim_totals_add(&sums->totals, &more->totals);
 }
 
+static void add_outcome(simulator_sums *sums, const pr_sim_outcome *outcome) {
+    simulator_sums one = {.histories = 1,
+                          .events = outcome->events,
+                          .steps = outcome->steps,
+                          .virtual_ms = outcome->virtual_ms,
+                          .compared = outcome->compared,
+                          .converged_ms = outcome->compared ? outcome->converged_ms : 0,
+                          .totals = outcome->totals};
+    add(sums, &one);
+}
+
 bool simulator_run(const simulator_arguments *arguments, uint64_t job, simulator_sums *sums) {
-    double start = seconds_of(CLOCK_MONOTONIC), processor = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
+    double start = simulator_seconds(CLOCK_MONOTONIC), processor = simulator_seconds(CLOCK_PROCESS_CPUTIME_ID);
     bool held = true;
     memset(sums, 0, sizeof *sums);
     for (uint64_t i = job; held; i += arguments->jobs) {
         if (arguments->runs > 0 && i >= arguments->runs) break;
-        if (arguments->seconds > 0 && seconds_of(CLOCK_MONOTONIC) - start >= arguments->seconds) break;
+        if (arguments->seconds > 0 && simulator_seconds(CLOCK_MONOTONIC) - start >= arguments->seconds) break;
         pr_sim_plan plan = arguments->plan;
         plan.seed += i;
         pr_sim_outcome outcome;
         held = pr_sim_history(&plan, &outcome);
-        add(sums, &outcome);
+        add_outcome(sums, &outcome);
         if (!held) simulator_report_failure(arguments, &plan, &outcome);
     }
-    sums->processor_seconds = seconds_of(CLOCK_PROCESS_CPUTIME_ID) - processor;
+    sums->processor_seconds = simulator_seconds(CLOCK_PROCESS_CPUTIME_ID) - processor;
     return held;
 }
 
@@ -118,7 +119,7 @@ static bool collect(child *c, int status, bool stopping, simulator_sums *sums) {
     simulator_sums more;
     bool told = read_all(c->pipe, &more, sizeof more);
     close(c->pipe);
-    if (told) add_sums(sums, &more);
+    if (told) add(sums, &more);
     if (WIFSIGNALED(status) && !stopping)
         printf("FAILED a job was ended by signal %d; --jobs 1 with the same seeds shows where\n", WTERMSIG(status));
     c->pid = 0;

@@ -1,18 +1,11 @@
 /* presence-sim: random histories of a whole cluster in virtual time until one breaks an invariant. */
 #include "simulator.h"
-#include <time.h>
-
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
 
 static int run(const simulator_arguments *arguments) {
     simulator_sums sums;
-    double start = now();
+    double start = simulator_seconds(CLOCK_MONOTONIC);
     bool held = arguments->jobs > 1 ? simulator_run_jobs(arguments, &sums) : simulator_run(arguments, 0, &sums);
-    simulator_report_sums(&sums, held, now() - start);
+    simulator_report_sums(&sums, held, simulator_seconds(CLOCK_MONOTONIC) - start);
     return held ? SIMULATOR_HELD : SIMULATOR_BROKEN;
 }
 
