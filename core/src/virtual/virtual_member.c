@@ -7,7 +7,7 @@
  * ends. A crash sends nothing more; one that vanishes is not even missed by its kernel.
  */
 #include "virtual_state.h"
-#include <string.h>
+#include <stdio.h>
 
 static pr_virtual_member *of(pr_transport *transport) { return (pr_virtual_member *)transport; }
 
@@ -42,12 +42,7 @@ void pr_virtual_end_hold(pr_virtual_member *member) {
 
 /* ---- the transport ---- */
 static void address(const pr_transport *transport, char *out, size_t room) {
-    const char *bound = seen(transport)->address;
-    size_t size = strlen(bound);
-    if (room == 0) return;
-    if (size >= room) size = room - 1;
-    memcpy(out, bound, size);
-    out[size] = 0;
+    snprintf(out, room, "%s", seen(transport)->address);
 }
 
 static int start(pr_transport *transport, pr_engine *engine) {
