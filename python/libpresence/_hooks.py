@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -33,3 +34,9 @@ def find_hooks(instance: object, base: type, given: dict[str, Hook]) -> dict[str
         if getattr(hook, "__func__", hook) is not getattr(base, name):
             hooks[name] = hook
     return hooks
+
+
+async def call_hook(hook: Hook, *args: Any) -> Any:
+    """What a function of the application returns, awaited if it is asynchronous."""
+    result = hook(*args)
+    return await result if inspect.isawaitable(result) else result

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 from ._calls import Calls
 from ._dispatch import Dispatcher
 from ._errors import TrackerClosed, WrongState, WrongThread
 from ._fetch import inside
-from ._hooks import find_hooks, split_hooks
+from ._hooks import call_hook, find_hooks, split_hooks
 from ._native import Core
 from ._owners import Owners
 from ._subscribe import Subscription
@@ -20,11 +19,6 @@ from ._types import Diff, Member, PresenceEntry, Presences, TopicDiff, entry_fro
 from ._values import key_bytes, optional_seconds, seconds, topic_bytes, topic_text
 
 Self = TypeVar("Self", bound="Presence")
-
-
-async def _call_hook(hook: Callable[..., Any], *args: Any) -> Any:
-    result = hook(*args)
-    return await result if inspect.isawaitable(result) else result
 
 
 class Presence(Calls):
@@ -73,7 +67,7 @@ class Presence(Calls):
         hooks = find_hooks(self, Presence, self._given_hooks)
         core = Core(self._options)
         owners = Owners(core)
-        dispatcher = Dispatcher(core, owners, hooks, _call_hook)
+        dispatcher = Dispatcher(core, owners, hooks, call_hook)
         try:
             dispatcher.start()
         except BaseException:

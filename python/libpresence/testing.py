@@ -23,11 +23,11 @@ run; a name that is started again gets the address it had. Since 0.1.0.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar, overload
 
 from ._errors import InvalidArgument, TrackerClosed, WrongState
+from ._hooks import call_hook
 from ._native import Core
 from ._network import KILL, VANISH, SettleTimeout, network_of
 from ._presence import Presence
@@ -271,8 +271,7 @@ class AsyncCluster(_Members[Presence]):
         until = self._until(limit, "limit")
         await self._serve(True)
         while True:
-            result = condition()
-            value = await result if inspect.isawaitable(result) else result
+            value = await call_hook(condition)
             if value:
                 return value
             if self._network.now >= until:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import WSMsgType, web
@@ -14,8 +13,6 @@ from ._messages import BadMessage
 
 if TYPE_CHECKING:
     from ._endpoint import Endpoint
-
-logger = logging.getLogger("libpresence")
 
 
 async def serve(endpoint: Endpoint, request: web.Request) -> web.StreamResponse:

@@ -14,7 +14,7 @@ import secrets
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ._messages import BadMessage, Message, Serializer, to_json
+from ._messages import BadMessage, Message, Serializer
 from ._session import Session
 
 if TYPE_CHECKING:
@@ -91,10 +91,6 @@ class Connection:
         while not self._room.is_set():
             await self._room.wait()
 
-    def check(self, payload: Any) -> None:
-        """Whether a payload can be sent; the error belongs to who made it."""
-        to_json(payload)
-
     async def _write(self) -> None:
         while True:
             while self._frames:
@@ -114,24 +110,19 @@ class Connection:
         tasks = [self._loop.create_task(self._read()), self._loop.create_task(self._write())]
         for task in tasks:
             task.add_done_callback(self._task_done)
-        idle = self._loop.call_later(self.endpoint.limits.idle_seconds, self._look_idle)
-        self._idle = idle
+        self._idle = self._loop.call_later(self.endpoint.limits.idle_seconds, self._look_idle)
         try:
             self.endpoint.opened(self)
             code, reason = await asyncio.shield(self._end)
-        except asyncio.CancelledError:
-            self.close(1012, "server stops")
-            self.endpoint.closed(self)
-            raise
-        finally:
-            self._idle.cancel()
-            self._end_sessions()
             for task in tasks:
                 task.cancel()
-        try:
             await asyncio.wait(tasks)
             await self._say_goodbye(code, reason)
         finally:
+            self.close(1012, "server stops")  # when this was cancelled
+            self._idle.cancel()
+            for task in tasks:
+                task.cancel()
             self.endpoint.closed(self)
 
     async def _say_goodbye(self, code: int, reason: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
@@ -11,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._errors import InvalidArgument
+from .._hooks import call_hook
 from .._presence import Presence
 from ._asgi import asgi
 from ._channel import Channel, Refuse
@@ -55,6 +55,8 @@ class Endpoint:
         self._connect = connect
         self._check_origin = check_origin
         self._connections: set[Connection] = set()
+        self._all_gone = asyncio.Event()
+        self._all_gone.set()
         self._sessions: dict[str, set[Session]] = {}
         self._last_frames: dict[str, tuple[Event, dict[Serializer, str]]] = {}
         self._aside: set[asyncio.Task[None]] = set()
@@ -91,8 +93,7 @@ class Endpoint:
         self._closing = True
         for connection in list(self._connections):
             connection.close(1012, "server stops")
-        while self._connections:
-            await asyncio.sleep(0.005)
+        await self._all_gone.wait()
         if self._aside:
             _, late = await asyncio.wait(self._aside, timeout=self.limits.close_seconds)
             for task in late:
@@ -134,8 +135,7 @@ class Endpoint:
             raise Refuse("origin not allowed")
         if self._connect is None:
             return {}
-        result = self._connect(dict(handshake.params), handshake.headers)
-        assigns = await result if inspect.isawaitable(result) else result
+        assigns = await call_hook(self._connect, dict(handshake.params), handshake.headers)
         if assigns is None:
             return {}
         if not isinstance(assigns, Mapping):
@@ -151,11 +151,14 @@ class Endpoint:
 
     def opened(self, connection: Connection) -> None:
         self._connections.add(connection)
+        self._all_gone.clear()
         if self._closing:
             connection.close(1012, "server stops")
 
     def closed(self, connection: Connection) -> None:
         self._connections.discard(connection)
+        if not self._connections:
+            self._all_gone.set()
 
     def joined(self, session: Session) -> None:
         self._sessions.setdefault(session.topic, set()).add(session)
@@ -195,5 +198,3 @@ def _frame(frames: dict[Serializer, str], serializer: Serializer, topic: str, ev
     if frame is None:
         frame = frames[serializer] = serializer.encode(None, None, topic, event, payload)
     return frame
-
-

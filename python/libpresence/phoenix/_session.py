@@ -10,13 +10,13 @@ ends (nobody is told). However it ends, its owner closes at once, before anythin
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from typing import TYPE_CHECKING, Any
 
 from .._errors import PresenceError
+from .._hooks import call_hook
 from ._channel import Channel, Refuse
-from ._messages import Message, Raw
+from ._messages import Message, Raw, to_json
 from ._socket import Socket
 
 if TYPE_CHECKING:
@@ -60,8 +60,6 @@ class Session:
                     self._pump_task = asyncio.get_running_loop().create_task(self._pump())
                 while await self._handle(await self._waiting.get()):
                     pass
-        except asyncio.CancelledError:
-            raise
         except Exception as error:
             self._crashed(error)
 
@@ -69,8 +67,9 @@ class Session:
         message = self._join
         try:
             self._instance = self._channel()
-            response = await _called(self._instance.on_join(self.topic, message.payload, self.socket))
-            self.connection.check(response if response is not None else {})
+            answer = await call_hook(self._instance.on_join, self.topic, message.payload, self.socket)
+            response = {} if answer is None else answer
+            to_json(response)  # whether it can be sent
         except Refuse as refusal:
             self._reply(message, "error", refusal.response)
         except Exception as error:
@@ -81,7 +80,7 @@ class Session:
                 return False
             self.joined = True
             self.endpoint.joined(self)
-            self._reply(message, "ok", response if response is not None else {})
+            self._reply(message, "ok", response)
             return True
         self.end("refused")
         return False
@@ -94,7 +93,7 @@ class Session:
             self.end("left")
             return False
         try:
-            response = await _called(self._instance.on_event(message.event, message.payload, self.socket))
+            response = await call_hook(self._instance.on_event, message.event, message.payload, self.socket)
         except Refuse as refusal:
             self._reply(message, "error", refusal.response)
         else:
@@ -108,7 +107,7 @@ class Session:
         self.connection.push(self.join_ref, message.ref, self.topic, "phx_reply", payload)
 
     def _crashed(self, error: Exception) -> None:
-        logger.error("channel %r: %s failed, its client joins again", self.topic, "on_event", exc_info=error)
+        logger.error("channel %r: on_event failed, its client joins again", self.topic, exc_info=error)
         reason = {"reason": "channel_crash"}
         self.connection.push(self.join_ref, self.join_ref, self.topic, "phx_error", reason)
         self.end("error")
@@ -120,7 +119,6 @@ class Session:
                 async for event in events:
                     await self.connection.room()
                     self._push_presence(event)
-                    await self.connection.room()
         except PresenceError as error:
             logger.error("channel %r: presence ended", self.topic, exc_info=error)
         if not self.over:  # the tracker has stopped: this server knows nothing any more
@@ -164,10 +162,6 @@ class Session:
 
     async def _told(self, reason: str) -> None:
         try:
-            await _called(self._instance.on_leave(reason, self.socket))
+            await call_hook(self._instance.on_leave, reason, self.socket)
         except Exception as error:
             logger.error("channel %r: on_leave failed", self.topic, exc_info=error)
-
-
-async def _called(result: Any) -> Any:
-    return await result if inspect.isawaitable(result) else result

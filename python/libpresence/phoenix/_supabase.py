@@ -19,8 +19,6 @@ from ._socket import Socket
 class SupabaseChannel(Channel):
     """Subclasses may override `authorize` (called with the token at the join and whenever the client renews it)."""
 
-    presence = True
-
     def authorize(self, topic: str, token: str | None, socket: Socket) -> None | Awaitable[None]:
         """Raise Refuse to keep the client out."""
         return None
