@@ -30,7 +30,7 @@ tracker.track(tracker, "t", "k")
 hanging = threading.Event()
 def hang(diff):
     hanging.set()
-    time.sleep(1000)
+    threading.Event().wait()
 tracker = Tracker(**LOCAL, handle_diff=hang).start()
 tracker.track(tracker, "t", "k")
 hanging.wait()
@@ -103,7 +103,7 @@ async def main():
         raise SystemExit(0)
     async with Presence(**LOCAL, handle_diff=leave) as users:
         users.track(users, "t", "k")
-        await asyncio.sleep(5)
+        await asyncio.Event().wait()
 asyncio.run(main())
 """,
     "owner finalised at exit": """
@@ -149,7 +149,7 @@ except KeyboardInterrupt:
 
 
 def test_sigterm_ends_it() -> None:
-    result = program(HEAD + 'tracker = Tracker().start()\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(10)')
+    result = program(HEAD + 'tracker = Tracker().start()\nos.kill(os.getpid(), signal.SIGTERM)\nsignal.pause()')
     assert result.returncode == -15 and result.stderr == "", result
 
 

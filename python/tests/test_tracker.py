@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import Any
 
 import pytest
@@ -219,10 +218,7 @@ def test_threads_end() -> None:
         with Users() as tracker:
             tracker.track(tracker, "t", "a")
             tracker.settle()
-    end = time.monotonic() + DEADLINE
-    while threading.active_count() > before and time.monotonic() < end:
-        time.sleep(0.002)
-    assert threading.active_count() <= before
+    until_sync(lambda: threading.active_count() <= before, "the end of its threads")
 
 
 def test_synced_in_time() -> None:
