@@ -39,6 +39,7 @@ export interface Channel {
 }
 
 export interface Limits {
+  connectMs: number
   frameBytes: number
   joins: number
   eventsPerSecond: number

@@ -244,3 +244,9 @@ test('connect lets in by parameters, headers and the token of the subprotocols',
   await assert.rejects(open(`${url}2.0.0&user=bug`), /500/)
   assert.deepEqual(seen, [['ann', 'sesam öffne dich', undefined], ['bob', undefined, undefined], ['bug', undefined, undefined]])
 })
+
+test('a connect function that hangs is a refusal', async t => {
+  const { url, lines } = await serve(t, { connect: () => new Promise(() => {}), limits: { connectMs: 20 } })
+  await assert.rejects(open(`${url}2.0.0`), /403/)
+  assert.deepEqual(lines, ["a client's socket was closed: connect took too long"])
+})

@@ -431,6 +431,60 @@ def test_closing_is_bounded_and_tells_all(run_once: Any) -> None:
     run_once(main())
 
 
+def test_a_connect_function_that_hangs_is_a_refusal(run_once: Any) -> None:
+    async def hang(params: Any, headers: Any) -> None:
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        async with Presence(**LOCAL) as users:
+            endpoint = Endpoint(users, connect=hang, limits=Limits(connect_seconds=0.02))
+            with pytest.raises(Refuse, match="connect took too long"):
+                await endpoint.admit(handshake("vsn=2.0.0", {}, []))
+
+    run_once(main())
+
+
+def test_a_channel_may_end_its_own_socket(run_once: Any) -> None:
+    """By broadcasts that this client does not take: what follows is dropped, and no task is left behind."""
+
+    async def main() -> None:
+        async with serving(send_bytes=1000) as endpoint:
+            before = asyncio.all_tasks()
+            wire = Wire(endpoint)
+
+            class Loud(Channel):
+                def on_event(self, event: str, payload: Any, socket: Socket) -> Any:
+                    for _ in range(10):
+                        socket.broadcast("noise", "x" * 500)
+                    return {}
+
+            endpoint.channel("loud")(Loud)
+            await wire.join("loud", "2")
+            await wire.next()
+            wire.blocked.clear()
+            wire.say("2", "3", "loud", "go", {})
+            assert await wire.ended() == 1013
+            await until(lambda: asyncio.all_tasks() <= before)
+
+    run_once(main())
+
+
+def test_a_transport_that_fails_is_a_client_that_is_gone(run_once: Any, errors: Any) -> None:
+    class Broken(Wire):
+        async def send(self, text: str) -> None:
+            raise ConnectionResetError
+
+    async def main() -> None:
+        async with serving() as endpoint:
+            wire = Broken(endpoint)
+            wire.say("1", "1", "room:1", "phx_join", {"user": "ann"})
+            assert await wire.ended() is None
+            assert endpoint.users.count("room:1") == 0
+        assert errors() == []
+
+    run_once(main())
+
+
 def test_what_a_handshake_says() -> None:
     shake = handshake("vsn=2.0.0&a=1", {}, ["phoenix", "base64url.bearer.phx.w6TDtg"])
     assert shake.params == {"vsn": "2.0.0", "a": "1", "auth_token": "äö"} and shake.subprotocol == "phoenix"

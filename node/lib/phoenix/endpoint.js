@@ -131,9 +131,20 @@ class Endpoint {
     if (this.#closing) throw new Refuse('server stops')
     if (!shake.serializer) throw new Refuse('unknown vsn')
     if (!allowedOrigin(shake.headers, this.#checkOrigin)) throw new Refuse('origin not allowed')
-    const assigns = await this.#connect?.({ ...shake.params }, shake.headers) ?? {}
+    const assigns = await this.#connected(shake) ?? {}
     if (typeof assigns !== 'object') throw new TypeError('connect must return an object or nothing')
     return assigns
+  }
+
+  #connected (shake) {
+    return new Promise((resolve, reject) => {
+      const late = setTimeout(() => {
+        this.logClose('connect took too long')
+        reject(new Refuse('connect took too long'))
+      }, this.limits.connectMs)
+      const connect = async () => this.#connect?.({ ...shake.params }, shake.headers)
+      connect().then(resolve, reject).finally(() => clearTimeout(late))
+    })
   }
 
   // ---- what connections and sessions call ----

@@ -39,7 +39,7 @@ class Transport(Protocol):
         """The next text frame; None: it is closed. Other frames are no message: BadMessage. TooLarge."""
 
     async def send(self, text: str) -> None:
-        """Returns when more may be sent; an exception ends the connection."""
+        """Returns when more may be sent; an exception says that the client is gone."""
 
     async def close(self, code: int, reason: str) -> None: ...
 
@@ -95,7 +95,10 @@ class Connection:
         while True:
             while self._frames:
                 frame, size, waited = self._frames.popleft()
-                await self._transport.send(frame)
+                try:
+                    await self._transport.send(frame)
+                except Exception:
+                    return self.close(0, "the client is gone")
                 self._bytes -= size
                 self._waited_bytes -= size * waited
                 if self._bytes <= self.endpoint.limits.send_bytes // 8:

@@ -135,7 +135,12 @@ class Endpoint:
             raise Refuse("origin not allowed")
         if self._connect is None:
             return {}
-        assigns = await call_hook(self._connect, dict(handshake.params), handshake.headers)
+        work = call_hook(self._connect, dict(handshake.params), handshake.headers)
+        try:
+            assigns = await asyncio.wait_for(work, self.limits.connect_seconds)
+        except asyncio.TimeoutError:
+            self.log_close("connect took too long")
+            raise Refuse("connect took too long") from None
         if assigns is None:
             return {}
         if not isinstance(assigns, Mapping):

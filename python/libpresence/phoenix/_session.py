@@ -86,7 +86,7 @@ class Session:
         return False
 
     async def _handle(self, message: Message) -> bool:
-        """False: the client left."""
+        """False: the channel is over."""
         if message.event == "phx_leave":
             self._reply(message, "ok", {})
             self.connection.push(self.join_ref, self.join_ref, self.topic, "phx_close", {})
@@ -100,13 +100,15 @@ class Session:
             if response is not None:
                 self._reply(message, "ok", response)
         await self.connection.room()
-        return True
+        return not self.over  # on_event may have ended its own socket, by what it sent
 
     def _reply(self, message: Message, status: str, response: Any) -> None:
         payload = {"status": status, "response": response}
         self.connection.push(self.join_ref, message.ref, self.topic, "phx_reply", payload)
 
     def _crashed(self, error: Exception) -> None:
+        if self.over:
+            return
         logger.error("channel %r: on_event failed, its client joins again", self.topic, exc_info=error)
         reason = {"reason": "channel_crash"}
         self.connection.push(self.join_ref, self.join_ref, self.topic, "phx_error", reason)
