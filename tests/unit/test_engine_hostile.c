@@ -295,6 +295,36 @@ static void my_own_name_closed_makes_me_yield(void **state) {
     assert_true(f->closed);
 }
 
+static void say_of_my_name(fixture *f, uint64_t inc, uint64_t hb, uint64_t age_ms) {
+    pr_record record;
+    memset(&record, 0, sizeof record);
+    record.inst = 777;
+    record.inc = inc;
+    record.hb = hb;
+    record.age_ms = age_ms;
+    record.fixed = true;
+    strcpy(record.name, "a");
+    pr_message message = empty(PR_HEARTBEAT);
+    message.as.heartbeat.inc = 5;
+    message.as.heartbeat.hb = 2 + hb;
+    message.as.heartbeat.digest = (pr_records){&record, 1};
+    say(f, &message);
+}
+
+/* A record is older than it says by the time it was on its way: within a period that proves nothing (3.9.5). */
+static void a_dead_instance_whose_record_was_on_its_way_does_not_make_me_yield(void **state) {
+    fixture *f = *state;
+    link_evil(f);
+    say_of_my_name(f, UINT64_C(1) << 50, 7, 3);
+    pass(f, 900);
+    say_of_my_name(f, UINT64_C(2) << 50, 8, 5); /* the same instance, as another member heard it */
+    assert_int_equal(f->w->nodes[0].yields, 0);
+    assert_false(f->closed);
+    pass(f, 200);
+    say_of_my_name(f, UINT64_C(3) << 50, 9, 5); /* it beats on: it lives */
+    assert_int_equal(f->w->nodes[0].yields, 1);
+}
+
 static void unknown_frame_types_are_skipped(void **state) {
     fixture *f = *state;
     link_evil(f);
@@ -448,6 +478,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(an_unknown_log_gets_nak, setup, teardown),
         cmocka_unit_test_setup_teardown(leave_of_somebody_else_closes, setup, teardown),
         cmocka_unit_test_setup_teardown(my_own_name_closed_makes_me_yield, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_dead_instance_whose_record_was_on_its_way_does_not_make_me_yield, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(unknown_frame_types_are_skipped, setup, teardown),
         cmocka_unit_test_setup_teardown(at_most_64_wait_for_their_hello, setup, teardown),
         cmocka_unit_test_setup_teardown(at_most_4096_members, setup, teardown),

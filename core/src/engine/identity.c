@@ -2,7 +2,8 @@
  *
  * A greater pair of our name is refuted: inc rises above it, the log stays the same. If that instance is heard above us
  * again and its heartbeat advanced after the refute, it lives: this one yields. A record that closes our own instance
- * makes us yield too.
+ * makes us yield too. Failure: a record ages on its way without being told so, and a dead instance looks younger than
+ * our refute; hence one period of doubt, in which it is only refuted again.
  */
 #include "engine_state.h"
 
@@ -32,6 +33,11 @@ static void yield(pr_engine *e, const pr_record *record) {
     if (record->addresses_size) memcpy(e->yield_address, record->addresses[0], sizeof e->yield_address);
 }
 
+/* Whether a heartbeat that is age_ms old was surely sent after that time of ours, up to one period on its way. */
+static bool beat_after(const pr_engine *e, uint64_t age_ms, uint64_t at) {
+    return age_ms + e->options.heartbeat_ms < e->now.boot_ms - at;
+}
+
 void pr_identity_heard(pr_engine *e, const pr_record *record, uint64_t age_ms, bool direct) {
     if (record->observer && !e->options.observer) return; /* no member: it holds no name */
     if (record->inst == e->inst) {
@@ -40,19 +46,20 @@ void pr_identity_heard(pr_engine *e, const pr_record *record, uint64_t age_ms, b
     }
     pr_twin *twin = twin_of(e, record->inst);
     /* it advanced after it was first heard of */
-    bool advanced = record->hb > twin->hb && !record->left && age_ms < e->now.boot_ms - twin->first_at;
+    bool advanced = record->hb > twin->hb && !record->left && beat_after(e, age_ms, twin->first_at);
     if (direct || advanced) tell(e, twin, record);
     if (record->hb > twin->hb) twin->hb = record->hb;
     bool above = record->inc != e->inc ? record->inc > e->inc : record->inst > e->inst;
     if (!above || !pr_rule(PR_RULE_refute)) return;
     if (record->inc == UINT64_MAX && pr_rule(PR_RULE_inc_bound)) return;
-    uint64_t since = twin->refuted_at ? e->now.boot_ms - (twin->refuted_at - 1) : 0;
-    bool lives = (!record->left && age_ms < since) || !pr_rule(PR_RULE_yield_alive);
-    if (twin->refuted_at && lives && pr_rule(PR_RULE_yield)) {
+    bool refuted = twin->refuted_at != 0;
+    bool lives =
+        refuted && ((!record->left && beat_after(e, age_ms, twin->refuted_at - 1)) || !pr_rule(PR_RULE_yield_alive));
+    if (lives && pr_rule(PR_RULE_yield)) {
         yield(e, record); /* the caller tells the conflict */
         return;
     }
-    if (!twin->refuted_at) twin->refuted_at = e->now.boot_ms + 1;
+    if (!refuted) twin->refuted_at = e->now.boot_ms + 1;
     e->inc = record->inc + 1;
     pr_own_rehash(e);
 }

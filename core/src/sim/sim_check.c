@@ -242,13 +242,16 @@ static void check_own(pr_sim *sim, sim_process *process) {
     }
 }
 
-/* Dropped, and forgotten with its grave: nothing is remembered of the floor (3.9.3). */
+/* Dropped, and forgotten with its grave: nothing is remembered of the floor (3.9.3), nor of what was seen to leave; a
+ * relay that slept longer than the grave lived brings it back for a moment (P6 and P7 hold per lifetime of a grave). */
 static void forget_floors(const pr_sim *sim, sim_process *process) {
     for (size_t i = 0; i < process->view.size; i++) {
         sim_seen_log *seen = &process->view.logs[i];
-        if (seen->floor != 0 && seen->turn != process->turns &&
-            !pr_engine_probe_remembers(process->engine, sim->oracle.histories[i]->inst))
-            seen->floor = 0;
+        if (seen->floor == 0 || seen->turn == process->turns ||
+            pr_engine_probe_remembers(process->engine, sim->oracle.histories[i]->inst))
+            continue;
+        seen->floor = 0;
+        for (size_t k = 0; k < seen->size; k++) seen->items[k].removed = false;
     }
 }
 

@@ -99,6 +99,15 @@ static void draw_calm(history_run *run) {
     pr_sim_net(sim)->pipe_bytes = 1 << 20;
 }
 
+/* The slowest pipe carries 2500 bytes a period: heartbeats, and the longest frame of a history within the ten periods
+ * after which a link is dead (protocol.md 3.13). Less is no network for these settings. */
+static void widen_pipe(history_run *run) {
+    pr_sim_network *net = pr_sim_net(run->sim);
+    uint32_t period = run->mixed ? 100 : pr_sim_options(run->sim)->heartbeat_ms;
+    size_t least = 2500 * (size_t)(net->latency_max_ms + net->turn_ms) / period;
+    if (net->pipe_bytes < least) net->pipe_bytes = least;
+}
+
 static void draw_shape(history_run *run) {
     pr_sim *sim = run->sim;
     run->names = (int)PICK(sim, 2, 3, 3, 4);
@@ -415,6 +424,7 @@ bool pr_sim_history(const pr_sim_plan *plan, pr_sim_outcome *outcome) {
     if (run.mixed) pr_sim_options(run.sim)->permdown_ms = (uint32_t)PICK(run.sim, 8000, 20000, 1200000);
     if (run.twin < 0 && !run.mixed && !run.corrupts && !run.never[1][2] && pr_sim_random(run.sim, 5) == 0)
         draw_calm(&run);
+    widen_pipe(&run);
     wild(&run);
     if (pr_sim_failure(run.sim) == NULL) heal(&run);
     if (run.load && pr_sim_failure(run.sim) == NULL) loaded(&run);
