@@ -39,7 +39,14 @@ static const char *describe(const json_error_t *error) {
     }
 }
 
-static int parse(presence_str meta, const char **why) {
+/* The parser does not tell a token for which it had no memory from a wrong one. */
+static bool has_memory(void) {
+    json_t *some = json_array();
+    json_decref(some);
+    return some != NULL;
+}
+
+static int parse_once(presence_str meta, const char **why) {
     json_error_t error;
     /* integers as reals: any number of digits is fine, their value is never used */
     json_t *root =
@@ -58,6 +65,13 @@ static int parse(presence_str meta, const char **why) {
     }
     json_decref(root);
     return result;
+}
+
+/* What is refused while there is memory is refused once more, then it is wrong. */
+static int parse(presence_str meta, const char **why) {
+    int result = parse_once(meta, why);
+    if (result != PRESENCE_EMETA) return result;
+    return has_memory() ? parse_once(meta, why) : PRESENCE_ENOMEM;
 }
 
 int pr_check_meta(presence_str meta, size_t max, const char **why) {
