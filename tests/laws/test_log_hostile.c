@@ -85,8 +85,9 @@ static void check(const log_side *s) {
         sum += pr_fmix64(pr_fmix64(pr_fmix64(v.eid) ^ v.dot) ^ pr_hash_entry(v.topic, v.key, v.meta));
     }
     LAW(sum == pr_log_sum(s->log));
-    LAW(state.have <= state.floor && (state.live ? state.live_from <= state.floor && state.live_pos <= state.have
-                                                 : state.have <= state.asof && state.asof <= state.floor));
+    LAW(state.have <= state.floor &&
+        (state.live ? state.have <= state.live_from && state.live_from <= state.floor && state.live_pos <= state.have
+                    : state.have <= state.asof && state.asof <= state.floor));
 }
 
 static void check_order(const pr_segment *f) {

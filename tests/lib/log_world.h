@@ -162,7 +162,9 @@ static void check_partial(const node *n, const pr_state *s) {
 
 static void check_replica(node *n) {
     pr_state s = pr_log_state(n->log);
-    LAW(s.have <= s.floor && (s.live ? s.live_from <= s.floor : s.have <= s.asof && s.asof <= s.floor), "state order");
+    LAW(s.have <= s.floor &&
+            (s.live ? s.have <= s.live_from && s.live_from <= s.floor : s.have <= s.asof && s.asof <= s.floor),
+        "state order");
     LAW(s.live || (s.live_from == 0 && s.live_pos == 0), "P20 no live_pos outside a pass");
     LAW(s.floor >= n->floor && s.floor <= w.truth.version, "P7 floor");
     n->floor = s.floor;

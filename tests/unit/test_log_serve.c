@@ -43,13 +43,14 @@ static void test_whom_a_log_refuses(void **unused) {
     side_open(&behind, false, &o, 9);
     side_write(&origin, 10);
     const pr_state refused[] = {
-        {.have = 11, .asof = 11, .floor = 11},                 /* ahead */
-        {.have = 5, .asof = 5, .floor = 11},                   /* knows more */
-        {.have = 5, .asof = 4, .floor = 5},                    /* have <= asof */
-        {.have = 1, .asof = 6, .floor = 5},                    /* asof <= floor */
-        {.have = 6, .floor = 5, .live = true},                 /* have <= floor */
-        {.have = 5, .floor = 8, .live = true, .live_from = 9}, /* live_from <= floor */
-        {.have = 5, .floor = 8, .live = true, .live_pos = 6},  /* live_pos <= have */
+        {.have = 11, .asof = 11, .floor = 11},                                /* ahead */
+        {.have = 5, .asof = 5, .floor = 11},                                  /* knows more */
+        {.have = 5, .asof = 4, .floor = 5},                                   /* have <= asof */
+        {.have = 1, .asof = 6, .floor = 5},                                   /* asof <= floor */
+        {.have = 6, .floor = 5, .live = true, .live_from = 6},                /* have <= floor */
+        {.have = 5, .floor = 8, .live = true, .live_from = 9},                /* live_from <= floor */
+        {.have = 5, .floor = 8, .live = true, .live_from = 4},                /* have <= live_from */
+        {.have = 5, .floor = 8, .live = true, .live_from = 8, .live_pos = 6}, /* live_pos <= have */
     };
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         pr_cursor c = pr_cursor_from_state(&refused[i]);

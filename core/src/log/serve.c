@@ -15,7 +15,8 @@ pr_cursor pr_cursor_from_state(const pr_state *s) {
 static bool consistent(const pr_state *s) {
     if (!pr_rule(PR_RULE_state_consistent)) return true;
     if (s->have > s->floor) return false;
-    if (s->live) return s->live_from <= s->floor && s->live_pos <= s->have;
+    /* a pass starts at what its source knows, which is no less than have: another would end at an asof below have */
+    if (s->live) return s->have <= s->live_from && s->live_from <= s->floor && s->live_pos <= s->have;
     return s->have <= s->asof && s->asof <= s->floor;
 }
 
