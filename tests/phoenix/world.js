@@ -1,0 +1,155 @@
+// What the tests here are made of: servers as child processes, the official client on real sockets, waiting.
+'use strict'
+
+const { spawn } = require('node:child_process')
+const { createRequire } = require('node:module')
+const path = require('node:path')
+const readline = require('node:readline')
+const { randomUUID } = require('node:crypto')
+
+const root = path.join(__dirname, '../..')
+const installed = createRequire(path.join(root, 'node/package.json'))
+const { Socket, Presence } = installed('phoenix')
+const WebSocket = installed('ws')
+const { waitFor } = require('../../node/testing.js')
+
+const DEADLINE = 30000
+const PYTHON = process.env.LIBPRESENCE_TEST_PYTHON ?? path.join(root, '.venv/bin/python')
+const PYTHON_ADAPTERS = ['uvicorn', 'starlette', 'fastapi', 'aiohttp']
+const NODE_ADAPTERS = ['ws', 'fastify']
+
+const until = (condition, what) => waitFor(condition, { timeout: DEADLINE, what })
+
+/** One server process; ask sends a request line and gives the answer. */
+class Server {
+  #answers = []
+  #child
+
+  static async start (adapter, options = {}) {
+    const server = new Server()
+    await server.#start(adapter, options)
+    return server
+  }
+
+  async #start (adapter, options) {
+    this.adapter = adapter
+    const program = PYTHON_ADAPTERS.includes(adapter) ? [PYTHON, 'server.py'] : [process.execPath, 'server.mjs']
+    this.#child = spawn(program[0], [path.join(__dirname, program[1]), JSON.stringify({ adapter, ...options })], { stdio: ['pipe', 'pipe', 'pipe'] })
+    this.errors = ''
+    this.#child.stderr.on('data', data => { this.errors += data })
+    this.ended = new Promise(resolve => this.#child.on('close', (code, signal) => {
+      for (const { reject } of this.#answers.splice(0)) reject(new Error(`${adapter} ended: ${code ?? signal} ${this.errors}`))
+      this.over = true
+      resolve(code ?? signal)
+    }))
+    this.#child.stdin.on('error', () => {})
+    readline.createInterface({ input: this.#child.stdout }).on('line', line => this.#answers.shift().resolve(JSON.parse(line)))
+    Object.assign(this, await this.#next())
+    this.url = `ws://127.0.0.1:${this.port}/socket`
+    if (adapter === 'uvicorn') this.url = `ws://127.0.0.1:${this.port}`
+  }
+
+  #next () {
+    return new Promise((resolve, reject) => this.#answers.push({ resolve, reject }))
+  }
+
+  ask (what, fields = {}) {
+    this.#child.stdin.write(JSON.stringify({ do: what, ...fields }) + '\n')
+    return this.#next()
+  }
+
+  list (topic) { return this.ask('list', { topic }) }
+
+  signal (name) { this.#child.kill(name) }
+
+  /** Ends by itself when its stdin ends. */
+  async stop () {
+    this.#child.stdin.end()
+    return this.ended
+  }
+}
+
+/** A server of each adapter in one cluster, all of which see each other. They end after the test or the file. */
+async function startServers (t, adapters, options = {}) {
+  const cluster = randomUUID()
+  const servers = []
+  t.after(() => Promise.all(servers.map(server => server.stop())))
+  for (const adapter of adapters) {
+    const presence = { cluster, name: adapter, heartbeat_ms: 500, join: servers.map(server => server.address), ...options.presence }
+    servers.push(await Server.start(adapter, { ...options, presence }))
+  }
+  const complete = async server => (await server.ask('members')).filter(([, status]) => status === 'up').length === adapters.length
+  await until(async () => (await Promise.all(servers.map(complete))).every(Boolean), 'all servers to see each other')
+  return servers
+}
+
+const V1 = { // what clients of the first version of the wire send and read
+  vsn: '1.0.0',
+  encode: (message, callback) => callback(JSON.stringify(message)),
+  decode: (text, callback) => callback(JSON.parse(text))
+}
+
+/** The official client, connected. raw: every message that came, as the wire has it. */
+async function connect (t, server, { vsn = '2.0.0', ...options } = {}) {
+  const raw = []
+  const socket = new Socket(server.url, { transport: WebSocket, ...(vsn === '1.0.0' ? V1 : {}), ...options })
+  t.after(() => socket.disconnect())
+  socket.onMessage(message => { raw.push(structuredClone(message)) })
+  socket.raw = raw
+  socket.connect()
+  await until(() => {
+    if (server.over) throw new Error(`the server has ended: ${server.errors}`)
+    return socket.isConnected()
+  }, 'the client to connect')
+  return socket
+}
+
+/** A joined room: its roster by the official Presence, and what it said in order. */
+async function enter (socket, topic, params = {}, events) {
+  const channel = socket.channel(topic, params)
+  const presence = new Presence(channel, events ? { events } : {})
+  const said = []
+  presence.onJoin((key, current, added) => said.push(['join', key, structuredClone(current), structuredClone(added)]))
+  presence.onLeave((key, current, left) => said.push(['leave', key, structuredClone(current), structuredClone(left)]))
+  let syncs = 0
+  presence.onSync(() => { syncs++ })
+  const room = { channel, presence, said, get syncs () { return syncs }, closed: 0, errors: 0 }
+  channel.onClose(() => { room.closed++ })
+  channel.onError(() => { room.errors++ })
+  room.response = await answered(channel.join())
+  if (!events) await until(() => syncs > 0, 'the first state')
+  return room
+}
+
+/** The response of a push or a join; rejects with that of an error. */
+function answered (push) {
+  return new Promise((resolve, reject) => {
+    push.receive('ok', resolve)
+    push.receive('error', response => reject(Object.assign(new Error(JSON.stringify(response)), { response })))
+    push.receive('timeout', () => reject(new Error('timeout')))
+  })
+}
+
+const push = (room, event, payload) => answered(room.channel.push(event, payload))
+
+/** {key: {ref: user fields}} of a roster, without the local phx_ref_prev, whatever the order. */
+function byRef (presences) {
+  const found = Object.create(null)
+  for (const key of Object.getOwnPropertyNames(presences).sort()) {
+    found[key] = Object.fromEntries(presences[key].metas.map(({ phx_ref: ref, phx_ref_prev: _, ...meta }) => [ref, meta]).sort())
+  }
+  return found
+}
+
+/** Waits until the roster of the client is what the server lists, and that has these keys. */
+async function same (room, server, keys) {
+  let mine, theirs
+  const equal = async () => {
+    mine = JSON.stringify(byRef(room.presence.state))
+    theirs = await server.list(room.channel.topic)
+    return mine === JSON.stringify(byRef(theirs)) && (!keys || JSON.stringify(Object.getOwnPropertyNames(theirs).sort()) === JSON.stringify([...keys].sort()))
+  }
+  await until(equal).catch(() => { throw new Error(`the roster is ${mine}, the list ${JSON.stringify(theirs)}, wanted ${keys}`) })
+}
+
+module.exports = { DEADLINE, NODE_ADAPTERS, PYTHON_ADAPTERS, Presence, Server, Socket, WebSocket, answered, byRef, connect, enter, push, same, startServers, until }
