@@ -33,6 +33,7 @@ class Server {
 
   async #start (adapter, options) {
     this.adapter = adapter
+    this.options = options
     const program = PYTHON_ADAPTERS.includes(adapter) ? [PYTHON, 'server.py'] : [process.execPath, 'server.mjs']
     this.#child = spawn(program[0], [path.join(__dirname, program[1]), JSON.stringify({ adapter, ...options })], { stdio: ['pipe', 'pipe', 'pipe'] })
     this.errors = ''
@@ -46,7 +47,6 @@ class Server {
     readline.createInterface({ input: this.#child.stdout }).on('line', line => this.#answers.shift().resolve(JSON.parse(line)))
     Object.assign(this, await this.#next())
     this.url = `ws://127.0.0.1:${this.port}/socket`
-    if (adapter === 'uvicorn') this.url = `ws://127.0.0.1:${this.port}`
   }
 
   #next () {
