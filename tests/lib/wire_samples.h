@@ -145,6 +145,8 @@ static inline void sample_heartbeat(sample *s, pr_heartbeat *out) {
     for (size_t i = 0; i < out->unlinked_size; i++) s->numbers[i] = sample_number(s);
     out->unlinked = s->numbers;
     out->digest = sample_records(s, 80);
+    out->has_self = sample_chance(s, 30);
+    if (out->has_self) sample_record(s, true, &out->self);
 }
 
 static inline void sample_ups(sample *s, pr_segment *out, size_t size) {
@@ -199,6 +201,7 @@ static inline void sample_segment(sample *s, pr_segment *out) {
     out->T2 = (out->T > out->x2 ? out->T : out->x2) + (sample_chance(s, 50) ? 0 : sample_sized(s, 60));
     out->more = sample_chance(s, 20);
     out->count_hint = sample_chance(s, 20) ? (uint32_t)sample_sized(s, 32) : 0;
+    out->inst = sample_chance(s, 30) ? sample_inst(s) : 0;
 }
 
 static inline void sample_live(sample *s, pr_live *out) {
@@ -213,6 +216,7 @@ static inline void sample_live(sample *s, pr_live *out) {
     out->hi = eid + (sample_chance(s, 50) ? 0 : sample_sized(s, 40));
     out->w = out->hi + sample_sized(s, 40);
     out->more = sample_chance(s, 20);
+    out->inst = sample_chance(s, 30) ? sample_inst(s) : 0;
 }
 
 /* fills s->message; all types but SEG and LIVE, HELLO and HB are one struct of numbers */
@@ -326,6 +330,8 @@ static inline void assert_heartbeats(const pr_heartbeat *a, const pr_heartbeat *
     assert_int_equal(a->unlinked_size, b->unlinked_size);
     for (size_t i = 0; i < a->unlinked_size; i++) assert_int_equal(a->unlinked[i], b->unlinked[i]);
     assert_records(&a->digest, &b->digest);
+    assert_int_equal(a->has_self, b->has_self);
+    if (a->has_self) assert_record(&a->self, &b->self);
 }
 
 static inline void assert_segments(const pr_segment *a, const pr_segment *b) {
@@ -336,6 +342,7 @@ static inline void assert_segments(const pr_segment *a, const pr_segment *b) {
     assert_int_equal(a->T2, b->T2);
     assert_int_equal(a->more, b->more);
     assert_int_equal(a->count_hint, b->count_hint);
+    assert_int_equal(a->inst, b->inst);
     assert_int_equal(a->removed_size, b->removed_size);
     for (size_t i = 0; i < a->removed_size; i++) {
         assert_int_equal(a->removed[i].eid, b->removed[i].eid);
@@ -358,6 +365,7 @@ static inline void assert_lives(const pr_live *a, const pr_live *b) {
     assert_int_equal(a->lo, b->lo);
     assert_int_equal(a->hi, b->hi);
     assert_int_equal(a->more, b->more);
+    assert_int_equal(a->inst, b->inst);
     assert_int_equal(a->eids_size, b->eids_size);
     if (a->eids_size) assert_memory_equal(a->eids, b->eids, a->eids_size * sizeof *a->eids);
 }

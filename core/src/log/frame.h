@@ -43,6 +43,7 @@ typedef struct pr_segment {
     size_t ups_size; /* ascending dot, in (x, x2] */
     bool more;
     uint32_t count_hint;
+    uint64_t inst; /* on a broker: whose log; else 0 */
 } pr_segment;
 
 /* LIVE: all eids in (lo, hi] that are live at w */
@@ -52,6 +53,7 @@ typedef struct pr_live {
     uint64_t *eids;
     size_t eids_size; /* ascending */
     bool more;
+    uint64_t inst; /* as in pr_segment */
 } pr_live;
 
 #endif

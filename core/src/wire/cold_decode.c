@@ -102,7 +102,9 @@ int pr_decode_hello(pr_decoder *d, const pr_frame_in *frame, pr_hello *out) {
 
 int pr_decode_heartbeat(pr_decoder *d, const pr_frame_in *frame, pr_heartbeat *out) {
     memset(out, 0, sizeof *out);
-    pr_pb_Heartbeat pb = pr_pb_Heartbeat_init_zero; /* self is of a broker: its strings are skipped */
+    pr_pb_Heartbeat pb = pr_pb_Heartbeat_init_zero;
+    pr_text_field name;
+    pr_record_read(&pb.self, &name, &out->self);
     struct record_list digest = {d, &out->digest, DIGEST_BYTES_MAX};
     struct unlinked_list unlinked = {d, out};
     records_read(&pb.digest, &digest);
@@ -110,6 +112,8 @@ int pr_decode_heartbeat(pr_decoder *d, const pr_frame_in *frame, pr_heartbeat *o
     pb.unlinked.arg = &unlinked;
     pb_istream_t stream = stream_of(frame);
     bool well = pb_decode(&stream, pr_pb_Heartbeat_fields, &pb);
+    out->has_self = pb.has_self;
+    if (well && pb.has_self) well = pr_record_take(&pb.self, &out->self);
     out->inc = pb.inc;
     out->hb = pb.hb;
     out->version = pb.version;

@@ -62,6 +62,8 @@ static bool encode_heartbeat(pb_ostream_t *stream, const pr_heartbeat *m) {
     pb.members = m->members;
     pb.period_ms = m->period_ms;
     pb.version = m->version;
+    pb.has_self = m->has_self;
+    if (m->has_self) pr_record_write(&pb.self, &m->self);
     pb.unlinked.funcs.encode = write_unlinked;
     pb.unlinked.arg = (void *)m;
     records_write(&pb.digest, &m->digest);

@@ -11,7 +11,7 @@ enum { LOG = 1, VERSION, LO, D_HI, GAPS, BITS, MORE, INST };
 
 /* ---- reading ---- */
 struct scan {
-    uint64_t log, version, lo, d_hi, more;
+    uint64_t log, version, lo, d_hi, more, inst;
     pr_reader gaps, bits;
 };
 
@@ -24,7 +24,7 @@ static bool scan_field(struct scan *s, const pr_field *field) {
     case BYTES(GAPS): s->gaps = field->bytes; break;
     case BYTES(BITS): s->bits = field->bytes; break;
     case NUMBER(MORE): s->more = field->value; break;
-    case PR_TAG(INST, PR_FIELD_FIXED64): break; /* of a broker */
+    case PR_TAG(INST, PR_FIELD_FIXED64): s->inst = field->value; break; /* of a broker */
     default: return field->tag >> 3 > INST;
     }
     return true;
@@ -46,6 +46,7 @@ static bool take_range(const struct scan *s, pr_live *out) {
     out->lo = s->lo;
     out->hi = s->lo + s->d_hi;
     out->more = s->more != 0;
+    out->inst = s->inst;
     return true;
 }
 
@@ -140,6 +141,7 @@ int pr_encode_live(pr_buffer *buffer, const pr_live *live) {
     at = pr_put_number(at, D_HI, live->hi - live->lo);
     at = as_bits ? put_bits(at, live, size) : put_gaps(at, live, size);
     at = pr_put_number(at, MORE, live->more);
+    at = pr_put_fixed64(at, INST, live->inst);
     buffer->size = (size_t)(at - buffer->data);
     return 0;
 }

@@ -7,6 +7,14 @@ static bool skip(pr_reader *r, size_t size) {
     return true;
 }
 
+static bool read_fixed64(pr_reader *r, uint64_t *out) {
+    const uint8_t *at = r->at;
+    if (!skip(r, 8)) return false;
+    *out = 0;
+    for (unsigned i = 8; i--;) *out = *out << 8 | at[i];
+    return true;
+}
+
 static bool read_bytes(pr_reader *r, pr_reader *out) {
     uint64_t size;
     if (!pr_read_varint(r, &size) || size > pr_reader_left(r)) return false;
@@ -22,7 +30,7 @@ int pr_field_next(pr_reader *r, pr_field *out) {
     out->tag = (uint32_t)tag;
     switch (tag & 7) {
     case PR_FIELD_VARINT: return pr_read_varint(r, &out->value) ? 1 : -1;
-    case PR_FIELD_FIXED64: return skip(r, 8) ? 1 : -1;
+    case PR_FIELD_FIXED64: return read_fixed64(r, &out->value) ? 1 : -1;
     case PR_FIELD_BYTES: return read_bytes(r, &out->bytes) ? 1 : -1;
     case PR_FIELD_FIXED32: return skip(r, 4) ? 1 : -1;
     default: return -1; /* groups were never part of this protocol */

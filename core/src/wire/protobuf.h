@@ -35,7 +35,7 @@ static inline bool pr_read_varint(pr_reader *r, uint64_t *out) {
 
 typedef struct pr_field {
     uint32_t tag;    /* PR_TAG(number, type) */
-    uint64_t value;  /* of a varint */
+    uint64_t value;  /* of a varint, or fixed */
     pr_reader bytes; /* of PR_FIELD_BYTES */
 } pr_field;
 
@@ -58,6 +58,14 @@ static inline uint8_t *pr_put_number(uint8_t *at, unsigned number, uint64_t valu
     if (!value) return at;
     *at++ = (uint8_t)PR_TAG(number, PR_FIELD_VARINT);
     return pr_put_varint(at, value);
+}
+
+/* A fixed64 field with a tag of one byte; nothing if it is 0. */
+static inline uint8_t *pr_put_fixed64(uint8_t *at, unsigned number, uint64_t value) {
+    if (!value) return at;
+    *at++ = (uint8_t)PR_TAG(number, PR_FIELD_FIXED64);
+    for (unsigned i = 0; i < 8; i++, value >>= 8) *at++ = (uint8_t)value;
+    return at;
 }
 
 static inline size_t pr_number_size(uint64_t value) { return value ? 1 + pr_varint_size(value) : 0; }

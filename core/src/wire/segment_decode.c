@@ -15,7 +15,7 @@ enum { TOPIC = 1, TOPIC_NAME, KEY, META, BACK, GAP, FLAGS };
 #define BYTES(field)  PR_TAG(field, PR_FIELD_BYTES)
 
 struct scan {
-    uint64_t log, asof, d_have, d_asof, r_have, more, count_hint;
+    uint64_t log, asof, d_have, d_asof, r_have, more, count_hint, inst;
     pr_reader removed;
     size_t ups;
 };
@@ -31,8 +31,8 @@ static bool scan_field(struct scan *s, const pr_field *field) {
     case BYTES(UPS): s->ups++; break;
     case NUMBER(MORE): s->more = field->value; break;
     case NUMBER(COUNT_HINT): s->count_hint = field->value; break;
-    case PR_TAG(INST, PR_FIELD_FIXED64): break; /* of a broker */
-    default: return field->tag >> 3 > INST;     /* a known number of another type is no SEG */
+    case PR_TAG(INST, PR_FIELD_FIXED64): s->inst = field->value; break; /* of a broker */
+    default: return field->tag >> 3 > INST;                             /* a known number of another type is no SEG */
     }
     return true;
 }
@@ -57,6 +57,7 @@ static bool take_versions(const struct scan *s, pr_segment *out) {
     out->x2 = out->T2 - s->r_have;
     out->more = s->more != 0;
     out->count_hint = (uint32_t)s->count_hint;
+    out->inst = s->inst;
     return true;
 }
 

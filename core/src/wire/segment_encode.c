@@ -3,7 +3,7 @@
 #include "protobuf.h"
 #include <string.h>
 
-enum { LOG = 1, ASOF, D_HAVE, D_ASOF, R_HAVE, REMOVED, UPS, MORE, COUNT_HINT };
+enum { LOG = 1, ASOF, D_HAVE, D_ASOF, R_HAVE, REMOVED, UPS, MORE, COUNT_HINT, INST };
 enum { TOPIC = 1, TOPIC_NAME, KEY, META, BACK, GAP };
 
 /* ---- dictionary: topic id -> index in this frame ---- */
@@ -140,10 +140,11 @@ static int put_head(pr_buffer *buffer, const pr_segment *s, size_t removed) {
 }
 
 static int put_tail(pr_buffer *buffer, const pr_segment *s) {
-    if (pr_buffer_reserve(buffer, 2 * (PR_VARINT_MAX + 1)) != 0) return buffer->failed;
+    if (pr_buffer_reserve(buffer, 3 * (PR_VARINT_MAX + 1)) != 0) return buffer->failed;
     uint8_t *at = buffer->data + buffer->size;
     at = pr_put_number(at, MORE, s->more);
     at = pr_put_number(at, COUNT_HINT, s->count_hint);
+    at = pr_put_fixed64(at, INST, s->inst);
     buffer->size = (size_t)(at - buffer->data);
     return 0;
 }

@@ -100,6 +100,8 @@ typedef struct pr_heartbeat {
     const uint64_t *unlinked;
     size_t unlinked_size;
     pr_records digest;
+    bool has_self; /* on a broker */
+    pr_record self;
 } pr_heartbeat;
 
 typedef struct pr_request {
