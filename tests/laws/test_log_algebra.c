@@ -38,7 +38,7 @@ static truth t;
 static log_side writer;
 static packet pool[POOL];
 static size_t pooled;
-static uint64_t seed = 1, random_state, runs = 1500;
+static uint64_t seed = 1, random_state, runs = 700;
 static unsigned long again, orders, complete_orders, served, passes;
 
 static uint32_t rnd(uint32_t n) { return n ? (uint32_t)(pr_random_next(&random_state) % n) : 0; }
@@ -76,10 +76,10 @@ static void write_once(void) {
 static packet pack(int kind, const pr_served_frame *f) {
     packet p = {.live = kind == PR_SERVED_LIVE, .segment = f->segment, .range = f->live};
     if (p.live) {
-        memcpy(p.eids, f->live.eids, f->live.eids_size * sizeof *p.eids);
+        for (size_t i = 0; i < f->live.eids_size; i++) p.eids[i] = f->live.eids[i];
         return p;
     }
-    memcpy(p.removed, f->segment.removed, f->segment.removed_size * sizeof *p.removed);
+    for (size_t i = 0; i < f->segment.removed_size; i++) p.removed[i] = f->segment.removed[i];
     for (size_t i = 0; i < f->segment.ups_size; i++) { /* the store's strings do not outlive the frame */
         p.ups[i] = f->segment.ups[i];
         p.ups[i].meta = truth_meta(p.ups[i].dot);
