@@ -3,6 +3,9 @@
 
 Its truth is its own open sockets: who is joined where, with which fields. At every checkpoint each member's rooms, its
 counts, and what every connection folded from its lines must agree with that truth, with the same phx_ref everywhere.
+
+The Python and the Node server serve a page as well (examples/page). Who comes in there is nobody of ours and does not
+count; its kill buttons are answered here, after the demo's own story: the server is killed and comes back.
 """
 
 import argparse
@@ -19,13 +22,15 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-ROOMS = ["lobby", "kitchen", "garden"]
+ROOMS = ["room:lobby", "room:kitchen", "room:garden"]
 LANGUAGES = {
     "c": ["build/roster"],
     "python": [".venv/bin/python", "examples/roster.py"],
     "node": ["node", "examples/roster.mjs"],
 }
 CONNECTIONS = 30
+WITH_PAGE = {"python": "Python", "node": "Node"}
+KILLED_S = 4  # between a kill that the page asked for and the restart
 QUIET_S = 0.25  # no change of ours in the last moments before a checkpoint
 
 
@@ -34,7 +39,7 @@ class Server:
 
     def __init__(self, demo, language):
         self.demo, self.language = demo, language
-        self.port, self.address, self.process = 0, "127.0.0.1:0", None
+        self.port, self.page, self.address, self.process = 0, 0, "127.0.0.1:0", None
         self.joins = self.leaves = 0
         self.kills_seen = {}  # language killed -> seconds until its last presence was gone here
         self.admin = None
@@ -43,14 +48,23 @@ class Server:
         settings = [f"name={self.language}", f"listen={self.address}", "cluster=demo"]
         if seeds:
             settings.append("join=" + ",".join(seeds))
+        if self.language in WITH_PAGE:
+            settings.append(f"page={self.page}")
         self.process = await asyncio.create_subprocess_exec(
             *LANGUAGES[self.language], str(self.port), *settings, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
         line = (await asyncio.wait_for(self.process.stdout.readline(), 20)).decode().split()
-        if len(line) != 3 or line[0] != "ready":
+        if len(line) != 3 + (self.language in WITH_PAGE) or line[0] != "ready":
             raise RuntimeError(f"the {self.language} server did not start")
-        self.port, self.address = int(line[1]), line[2]
+        self.port, self.address, self.page = int(line[1]), line[2], int(line[3]) if line[3:] else 0
+        self.listener = asyncio.create_task(self.listen(self.process.stdout))
         self.admin = Connection(self.demo, self)
         await self.admin.open()
+
+    async def listen(self, lines):
+        while line := await lines.readline():
+            word, _, name = line.decode().strip().partition(" ")
+            if word == "kill" and name in self.demo.servers:
+                self.demo.asked.put_nowait(name)
 
     async def kill(self):
         self.process.send_signal(signal.SIGKILL)
@@ -111,12 +125,15 @@ class Connection:
         for key, entry in joins.items():
             metas = self.folded.setdefault(key, {})
             for meta in entry["metas"]:
-                metas[meta["phx_ref"]] = user_fields(meta)
+                metas[meta["phx_ref"]] = meta
         for key, entry in leaves.items():
             for meta in entry["metas"]:
                 self.folded.get(key, {}).pop(meta["phx_ref"], None)
             if not self.folded.get(key, True):
                 del self.folded[key]
+
+    def guests(self):
+        return by_ref({key: {"metas": list(metas.values())} for key, metas in self.folded.items()})
 
     def join(self, room, name, meta):
         if self.joined:
@@ -156,7 +173,9 @@ def user_fields(meta):
 
 
 def by_ref(presences):
-    return {key: {meta["phx_ref"]: user_fields(meta) for meta in entry["metas"]} for key, entry in presences.items()}
+    """of our connections, whose metas have a serial; people on the page come and go as they like"""
+    seen = {key: {meta["phx_ref"]: user_fields(meta) for meta in entry["metas"] if "n" in meta} for key, entry in presences.items()}
+    return {key: metas for key, metas in seen.items() if metas}
 
 
 def without_refs(presences):
@@ -167,6 +186,7 @@ class Demo:
     def __init__(self, drop_one):
         self.servers = {language: Server(self, language) for language in LANGUAGES}
         self.connections, self.problems = [], []
+        self.asked = asyncio.Queue()  # names of members that somebody on the page wants killed
         self.random = random.Random(7)
         self.serial = itertools.count(1)
         self.pending, self.latencies = {}, collections.defaultdict(list)
@@ -216,25 +236,29 @@ class Demo:
         return False
 
     # ---- what the connections do ----
-    def meta(self):
-        return {"n": next(self.serial), "status": self.random.choice(["online", "away", "busy"])}
+    def meta(self, server):
+        return {"n": next(self.serial), "status": self.random.choice(["online", "away", "busy"]), "member": server.language,
+                "language": WITH_PAGE.get(server.language, "C")}
+
+    def guest(self):
+        """every third of them has the name of another: one key, several metas"""
+        return f"guest-{self.random.randrange(CONNECTIONS * 2 // 3)}"
 
     async def fill(self, server, number):
-        """opens connections; every third person has the name of another: one key, several metas"""
         for _ in range(number):
             connection = Connection(self, server)
             await connection.open()
             self.connections.append(connection)
-            connection.join(self.random.choice(ROOMS), f"guest-{self.random.randrange(CONNECTIONS * 2 // 3)}", self.meta())
+            connection.join(self.random.choice(ROOMS), self.guest(), self.meta(server))
 
-    async def churn(self, seconds):
+    async def churn(self, seconds, pause=0.02):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             self.go_on()
             connection = self.random.choice(self.connections)
             dice = self.random.random()
             if connection.joined is None or dice < 0.3:
-                connection.join(self.random.choice(ROOMS), f"guest-{self.random.randrange(CONNECTIONS * 2 // 3)}", self.meta())
+                connection.join(self.random.choice(ROOMS), self.guest(), self.meta(connection.server))
             elif dice < 0.6:
                 connection.update({**connection.joined[2], "status": self.random.choice(["online", "away", "busy", "typing"])})
             elif dice < 0.8:
@@ -243,7 +267,7 @@ class Demo:
                 self.connections.remove(connection)
                 await connection.close()
                 await self.fill(connection.server, 1)
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(pause)
 
     # ---- truth against what is seen ----
     def truth(self, room):
@@ -273,15 +297,16 @@ class Demo:
                 seen = lists[server.language] = by_ref(answer["payload"])
                 if without_refs(seen) != expected:
                     self.wrong(label, room, f"{server.language}'s list and the sockets", without_refs(seen), expected)
-                if (answer["keys"], answer["metas"]) != (len(seen), sum(map(len, seen.values()))):
+                payload = answer["payload"]
+                if (answer["keys"], answer["metas"]) != (len(payload), sum(len(entry["metas"]) for entry in payload.values())):
                     self.problems.append(f"{label}: {room}: {server.language}'s count and list disagree")
             first = next(iter(lists.values()))
             for language, seen in lists.items():
                 if seen != first:
                     self.wrong(label, room, f"{language}'s refs and {next(iter(lists))}'s", seen, first)
             for connection in self.connections:
-                if connection.joined and connection.joined[0] == room and connection.folded != first:
-                    self.wrong(label, room, f"lines of a connection to {connection.server.language}", connection.folded, first)
+                if connection.joined and connection.joined[0] == room and connection.guests() != first:
+                    self.wrong(label, room, f"lines of a connection to {connection.server.language}", connection.guests(), first)
         verdict = "all agree" if len(self.problems) == before else "DISAGREE"
         counts = ", ".join(f"{room} {len(self.truth(room))}" for room in ROOMS)
         print(f"  [{self.checkpoints:2}] {label:<34} {verdict}   ({counts})", flush=True)
@@ -299,11 +324,16 @@ class Demo:
         for language, server in self.servers.items():
             await server.start([other.address for other in self.servers.values() if other.alive and other is not server])
         await self.until(self.meshed, 10, "the members do not see each other")
-        print("One cluster of three processes. Try:  nc 127.0.0.1 PORT  and say  join lobby you {\"mood\":\"fine\"}")
+        print("One cluster of three processes. Try:  nc 127.0.0.1 PORT  and say  join room:lobby you {\"mood\":\"fine\"}")
         for language, server in self.servers.items():
             print(f"  {language:<7} pid {server.process.pid:<8} rooms on port {server.port:<6} member at {server.address}")
+        self.invite()
         for server in self.servers.values():
             await self.fill(server, CONNECTIONS // len(self.servers))
+
+    def invite(self):
+        for language, name in WITH_PAGE.items():
+            print(f"  the page from {name + ':':<8} http://127.0.0.1:{self.servers[language].page}/", flush=True)
 
     async def meshed(self):
         for server in self.servers.values():
@@ -355,6 +385,29 @@ class Demo:
         await asyncio.sleep(QUIET_S)
         await self.checkpoint(f"after the restart of {language}")
 
+    async def visit(self):
+        """after the story: a calm life for those who look at the page, until Ctrl-C"""
+        print("\nThe story is over. The pages stay, their kill buttons work from now on; Ctrl-C ends it.")
+        self.invite()
+        while True:
+            await self.churn(0.5, pause=0.4)
+            if not self.asked.empty():
+                await self.kill_asked(self.servers[self.asked.get_nowait()])
+
+    async def kill_asked(self, victim):
+        print(f"  {victim.language} is killed, as the page asked for", flush=True)
+        await victim.kill()
+        for connection in [connection for connection in self.connections if connection.server is victim]:
+            self.connections.remove(connection)
+            await connection.close()
+        await self.churn(KILLED_S, pause=0.4)
+        await victim.start([other.address for other in self.servers.values() if other.alive and other is not victim])
+        await self.until(self.meshed, 10, f"{victim.language} did not come back")
+        await self.fill(victim, CONNECTIONS // len(self.servers))
+        print(f"  {victim.language} is back", flush=True)
+        while not self.asked.empty():  # of the time in between
+            self.asked.get_nowait()
+
     def watched(self, language):
         """serials of people in rooms in which the demo has a connection to that member"""
         rooms = {c.joined[0] for c in self.connections if c.joined and c.server.language == language}
@@ -394,10 +447,8 @@ async def main():
         await demo.start()
         for language in LANGUAGES:
             await demo.round(language)
-        while not once:
-            print("  (Ctrl-C ends it)")
-            await demo.churn(5)
-            await demo.show()
+        if not once:
+            await demo.visit()
     except asyncio.CancelledError:
         pass  # Ctrl-C: the children are ended below
     except (RuntimeError, OSError, asyncio.TimeoutError) as error:

@@ -1,6 +1,7 @@
 // roster.mjs: a line-based presence server; roster.c and roster.py are the same in C and Python.
 //
 //     roster.mjs PORT [OPTION=VALUE …]        e.g. roster.mjs 7003 name=node join=127.0.0.1:7946
+//     page=PORT                               also serves the page of page/; its button prints "kill NAME" for who started us
 //
 // A connection says, one line each:
 //     join ROOM NAME [JSON]   be in a room; first its state comes back, then every change, as JSON lines
@@ -21,7 +22,11 @@ if (!/^\d+$/.test(port)) {
   console.error('usage: roster.mjs PORT [OPTION=VALUE …]')
   process.exit(2)
 }
-const users = await Presence.start(options)
+const { page: pagePort, ...memberOptions } = options
+const users = await Presence.start(memberOptions)
+const page = pagePort === undefined
+  ? undefined
+  : await (await import('./page/serve.mjs')).servePage(users, Number(pagePort), name => console.log('kill', name))
 
 class Connection {
   room = null
@@ -91,12 +96,15 @@ const server = net.createServer(socket => {
   sockets.add(socket.on('close', () => sockets.delete(socket)))
   new Connection(socket)
 })
-server.listen(Number(port), '127.0.0.1', () => console.log('ready', server.address().port, users.address))
+server.listen(Number(port), '127.0.0.1', () => {
+  console.log(['ready', server.address().port, users.address, page?.port].filter(word => word !== undefined).join(' '))
+})
 
 for (const name of ['SIGTERM', 'SIGINT']) {
   process.once(name, async () => {
     server.close()
     for (const socket of sockets) socket.destroy()
+    await page?.close()
     await users.stop()
   })
 }

@@ -1,6 +1,7 @@
 """roster.py: a line-based presence server; roster.c and roster.mjs are the same in C and Node.
 
     roster.py PORT [OPTION=VALUE …]        e.g. roster.py 7002 name=python join=127.0.0.1:7946
+    page=PORT                              also serves the page of page/; its button prints "kill NAME" for who started us
 
 A connection says, one line each:
     join ROOM NAME [JSON]   be in a room; first its state comes back, then every change, as JSON lines
@@ -93,16 +94,34 @@ def option(text):
     return name, value.split(",") if name == "join" else value
 
 
+@contextlib.asynccontextmanager
+async def member(page=None, **options):
+    """The Presence, and the port of the page, if it is asked for, in a list."""
+    if page is None:
+        async with Presence(**options) as users:
+            yield users, []
+        return
+    from page.serve import Page  # needs aiohttp
+
+    pages = Page(kill=lambda name: print("kill", name, flush=True))
+    async with Presence(handle_member=pages.member_changed, **options) as users:
+        port = await pages.start(users, int(page))
+        try:
+            yield users, [port]
+        finally:
+            await pages.close()
+
+
 async def main(port, *settings):
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    async with Presence(**dict(map(option, settings))) as users:
+    async with member(**dict(map(option, settings))) as (users, page):
         async def serve(reader, writer):
             await Connection(users, writer).run(reader)
 
         server = await asyncio.start_server(serve, "127.0.0.1", int(port), limit=16384)
-        print("ready", server.sockets[0].getsockname()[1], users.address, flush=True)
+        print("ready", server.sockets[0].getsockname()[1], users.address, *page, flush=True)
         await ended.wait()
         server.close()
 
