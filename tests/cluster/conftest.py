@@ -4,9 +4,11 @@ import contextlib
 import json
 import os
 import pathlib
+import random
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -47,7 +49,11 @@ class Member:
         self.language, self.options = language, {name: str(value) for name, value in options.items()}
         self.process = subprocess.Popen(COMMANDS[language], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.folded = {}
-        self.address = self("open", options={"heartbeat_ms": "200", "listen": "127.0.0.1:0", **self.options})
+        try:
+            self.address = self("open", options={"heartbeat_ms": "200", "listen": "127.0.0.1:0", **self.options})
+        except Refused:
+            self.end()
+            raise
 
     def __call__(self, do, **fields):
         self.process.stdin.write((json.dumps({"do": do, **fields}) + "\n").encode())
@@ -134,6 +140,15 @@ def without_prev(presences):
             for key, entry in presences.items()}
 
 
+def lasting_address():
+    """an address that is free, also for a restart: no connection of another process is given such a port (they are above 32767)"""
+    while True:
+        address = ("127.0.0.1", random.randrange(20000, 32000))
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(address)
+            return f"{address[0]}:{address[1]}"
+
+
 @pytest.fixture
 def start():
     """start(language, name=…, join=[members]) opens a member; all are ended afterwards"""
@@ -158,7 +173,7 @@ PAIRS = [(a, b) for a in LANGUAGES for b in LANGUAGES]
 @pytest.fixture(params=PAIRS, ids=["-".join(pair) for pair in PAIRS])
 def pair(request, start):
     """two linked members, one of each language of the pair"""
-    first = start(request.param[0], name="first")
+    first = start(request.param[0], name="first", listen=lasting_address())
     second = start(request.param[1], name="second", join=[first])
     for member, other in ((first, "second"), (second, "first")):
         until(lambda: member.status(other) == "up", f"{member.language} sees {other}")

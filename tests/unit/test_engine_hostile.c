@@ -325,6 +325,17 @@ static void a_dead_instance_whose_record_was_on_its_way_does_not_make_me_yield(v
     assert_int_equal(f->w->nodes[0].yields, 1);
 }
 
+static void a_twin_that_answers_my_refute_makes_me_yield_at_once(void **state) {
+    fixture *f = *state;
+    link_evil(f);
+    say_of_my_name(f, UINT64_C(1) << 50, 7, 3);
+    pass(f, 10);
+    pr_member_info self;
+    pr_engine_members(f->e, &self, 1);
+    say_of_my_name(f, self.inc + 1, 8, 5);
+    assert_int_equal(f->w->nodes[0].yields, 1);
+}
+
 static void unknown_frame_types_are_skipped(void **state) {
     fixture *f = *state;
     link_evil(f);
@@ -478,6 +489,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(an_unknown_log_gets_nak, setup, teardown),
         cmocka_unit_test_setup_teardown(leave_of_somebody_else_closes, setup, teardown),
         cmocka_unit_test_setup_teardown(my_own_name_closed_makes_me_yield, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_twin_that_answers_my_refute_makes_me_yield_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(a_dead_instance_whose_record_was_on_its_way_does_not_make_me_yield, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(unknown_frame_types_are_skipped, setup, teardown),

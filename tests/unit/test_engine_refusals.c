@@ -200,6 +200,34 @@ static void the_end_of_an_observer_is_no_down(void **state) {
     }
 }
 
+/* After a stall a HELLO that waited proves nothing: its observer is held DOWN, and gone when that link is the second
+ * one. Else its name would be lost to a run with a lesser pair, since nobody is told of an observer. */
+static void an_observer_that_never_was_up_is_gone_with_its_link(void **state) {
+    fixture *f = *state;
+    f->w->now += 20000; /* the loop stood still */
+    pr_engine_tick(f->e, world_time(f->w));
+    act(f);
+    connect_raw(f);
+    say_preamble(f);
+    pr_message message = hello_of("evil", EVIL);
+    message.as.hello.self.observer = true;
+    message.as.hello.self.inc = 1000;
+    say(f, &message);
+    assert_int_equal(world_status(f->w, 0, "evil", NULL), PRESENCE_MEMBER_DOWN);
+    pr_message error = empty(PR_ERROR);
+    error.as.error.code = PR_ERROR_DUPLICATE;
+    say(f, &error);
+    assert_true(f->closed);
+    assert_int_equal(world_status(f->w, 0, "evil", NULL), 0);
+    pass(f, 10000);
+    connect_raw(f);
+    say_preamble(f);
+    message.as.hello.self.inst++;
+    message.as.hello.self.inc = 5;
+    say(f, &message);
+    assert_int_equal(world_status(f->w, 0, "evil", NULL), PRESENCE_MEMBER_UP);
+}
+
 /* A grave is a name as well: an observer gets it no more than that of a member that lives. */
 static void an_observer_gets_no_name_of_a_grave(void **state) {
     fixture *f = *state;
@@ -226,6 +254,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_refused_request_does_not_end_what_we_send, setup, teardown),
         cmocka_unit_test_setup_teardown(a_gap_does_not_ask_who_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(the_end_of_an_observer_is_no_down, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_observer_that_never_was_up_is_gone_with_its_link, setup, teardown),
         cmocka_unit_test_setup_teardown(an_observer_gets_no_name_of_a_grave, setup, teardown),
     };
     cmocka_set_test_filter(getenv("ONLY"));

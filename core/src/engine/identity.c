@@ -3,7 +3,7 @@
  * A greater pair of our name is refuted: inc rises above it, the log stays the same. If that instance is heard above us
  * again and its heartbeat advanced after the refute, it lives: this one yields. A record that closes our own instance
  * makes us yield too. Failure: a record ages on its way without being told so, and a dead instance looks younger than
- * our refute; hence one period of doubt, in which it is only refuted again.
+ * our refute; hence one period of doubt, in which it is only refuted again, unless its inc answers ours.
  */
 #include "engine_state.h"
 
@@ -33,9 +33,16 @@ static void yield(pr_engine *e, const pr_record *record) {
     if (record->addresses_size) memcpy(e->yield_address, record->addresses[0], sizeof e->yield_address);
 }
 
-/* Whether a heartbeat that is age_ms old was surely sent after that time of ours, up to one period on its way. */
-static bool beat_after(const pr_engine *e, uint64_t age_ms, uint64_t at) {
-    return age_ms + e->options.heartbeat_ms < e->now.boot_ms - at;
+/* Whether a heartbeat that is age_ms old was sent after that time of ours, up to way_ms on its way. */
+static bool beat_after(const pr_engine *e, uint64_t age_ms, uint64_t way_ms, uint64_t at) {
+    return age_ms + way_ms < e->now.boot_ms - at;
+}
+
+/* It beat on after we refuted it. Who answers our refute takes our inc plus one; any other inc may be an old one. */
+static bool lives(const pr_engine *e, const pr_twin *twin, const pr_record *record, uint64_t age_ms) {
+    if (!pr_rule(PR_RULE_yield_alive)) return true;
+    uint64_t way_ms = record->inc == e->inc + 1 ? 0 : e->options.heartbeat_ms;
+    return !record->left && beat_after(e, age_ms, way_ms, twin->refuted_at - 1);
 }
 
 void pr_identity_heard(pr_engine *e, const pr_record *record, uint64_t age_ms, bool direct) {
@@ -46,20 +53,17 @@ void pr_identity_heard(pr_engine *e, const pr_record *record, uint64_t age_ms, b
     }
     pr_twin *twin = twin_of(e, record->inst);
     /* it advanced after it was first heard of */
-    bool advanced = record->hb > twin->hb && !record->left && beat_after(e, age_ms, twin->first_at);
+    bool advanced = record->hb > twin->hb && !record->left && beat_after(e, age_ms, 0, twin->first_at);
     if (direct || advanced) tell(e, twin, record);
     if (record->hb > twin->hb) twin->hb = record->hb;
     bool above = record->inc != e->inc ? record->inc > e->inc : record->inst > e->inst;
     if (!above || !pr_rule(PR_RULE_refute)) return;
     if (record->inc == UINT64_MAX && pr_rule(PR_RULE_inc_bound)) return;
-    bool refuted = twin->refuted_at != 0;
-    bool lives =
-        refuted && ((!record->left && beat_after(e, age_ms, twin->refuted_at - 1)) || !pr_rule(PR_RULE_yield_alive));
-    if (lives && pr_rule(PR_RULE_yield)) {
+    if (twin->refuted_at && lives(e, twin, record, age_ms) && pr_rule(PR_RULE_yield)) {
         yield(e, record); /* the caller tells the conflict */
         return;
     }
-    if (!refuted) twin->refuted_at = e->now.boot_ms + 1;
+    if (!twin->refuted_at) twin->refuted_at = e->now.boot_ms + 1;
     e->inc = record->inc + 1;
     pr_own_rehash(e);
 }

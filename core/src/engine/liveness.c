@@ -153,7 +153,9 @@ void pr_member_answered(pr_engine *e, pr_peer *peer, const pr_probe_ack *ack) {
 }
 
 void pr_member_link_lost(pr_engine *e, pr_member *m, bool suspicion) {
-    if (m->observer && (suspicion || pr_member_grave(m))) {
+    bool gone =
+        suspicion || pr_member_grave(m) || !pr_member_up(m); /* one not proven alive has no other way to be heard */
+    if (m->observer && gone) {
         vanish(e, m);
         return;
     }
