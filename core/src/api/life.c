@@ -5,7 +5,7 @@
  * Failure paths:
  *   called again, or by several threads at once: all wait for the same end; one of them joins.
  *   the tracker yielded to a twin: the loop is ending by itself, stop only waits and joins.
- *   not over in time (a resolver that hangs, a callback that does not return): ETIMEDOUT, may be called again.
+ *   not over in time (a callback that does not return): ETIMEDOUT, may be called again.
  *   in a callback: ETHREAD, nothing happens. In a forked child: EFORKED; close closes the inherited descriptors (or the
  *   parent's death would not be seen by its peers) and frees memory if no thread of the parent was changing it at the
  *   fork; else it leaves it.

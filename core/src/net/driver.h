@@ -72,14 +72,12 @@ typedef struct pr_slot {
 } pr_slot;
 
 /* The name that is looked up, one at a time. */
+typedef struct pr_lookup pr_lookup;
 typedef struct pr_resolver {
-    pr_conn *first;   /* those who wait */
-    pr_conn *current; /* whose name it is, if it still cares */
-    bool running;
+    pr_conn *first;    /* those who wait */
+    pr_conn *current;  /* whose name it is, if it still cares */
+    pr_lookup *lookup; /* under way */
     uv_async_t done;
-    pthread_t thread;
-    char host[256];
-    struct addrinfo *list; /* written by the thread, read after joining it */
 } pr_resolver;
 
 typedef struct pr_net {
@@ -155,6 +153,7 @@ void pr_net_dial_resolved(pr_conn *, const struct addrinfo *); /* NULL: nothing 
 int pr_net_resolve_init(pr_net *);
 void pr_net_resolve(pr_conn *);        /* queued; ends in pr_net_dial_resolved */
 void pr_net_resolve_forget(pr_conn *); /* it waits no longer */
+void pr_net_resolve_abandon(pr_net *); /* the end of the loop: a look-up under way goes on without it */
 
 /* listen.c */
 int pr_net_listen_bind(pr_net *, const char *text, const char **why);

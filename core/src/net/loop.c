@@ -9,8 +9,8 @@
  *   the thread cannot be started: start fails, nothing runs, free releases all.
  *   no memory for a post: the action stays in the engine (reserve comes first) and is taken in a later turn.
  *   stop: listener and dials close at once, links after what was sent is written or the limit passed; when no
- *   connection is left uv_run returns. The handles by which other threads wake the loop stay until free. A resolve
- *   under way is waited for: it cannot be cancelled once it runs.
+ *   connection is left uv_run returns. The handles by which other threads wake the loop stay until free. A look-up
+ *   under way is left to itself: it cannot be cancelled, and the system may take its time.
  */
 #include "driver.h"
 #include <signal.h>
@@ -54,6 +54,7 @@ void pr_net_end(pr_net *net) {
 static void stop_all(pr_net *net) {
     net->closing = true;
     pr_net_listen_close(net);
+    pr_net_resolve_abandon(net);
     for (size_t i = 0; i < net->slots_room; i++) {
         pr_conn *conn = net->slots[i].conn;
         if (!conn) continue;
@@ -70,7 +71,7 @@ static void stop_all(pr_net *net) {
 
 void pr_net_finish_if_idle(pr_net *net) {
     if (!net->closing || net->conns > 0) return;
-    if (!net->resolver.running && net->listen_fd < 0) uv_stop(&net->loop);
+    if (net->listen_fd < 0) uv_stop(&net->loop);
 }
 
 static void on_idle(uv_idle_t *idle) { (void)idle; }
