@@ -30,7 +30,7 @@ export interface Socket {
 export interface Channel {
   /** Lets the client in; what it returns is the response. */
   join? (topic: string, params: any, socket: Socket): unknown
-  /** One at a time; an object is the reply, undefined means none. */
+  /** One at a time; an object is the reply, undefined means none. A push of an ArrayBuffer has a Buffer as its payload. */
   event? (name: string, payload: any, socket: Socket): unknown
   /** left, closed, replaced, error, shutdown; its presences have left already. */
   leave? (reason: string, socket: Socket): unknown

@@ -25,7 +25,7 @@ class Wire:
         self.code: int | None = None
         self.blocked = asyncio.Event()
         self.blocked.set()
-        self._in: asyncio.Queue[str | None] = asyncio.Queue()
+        self._in: asyncio.Queue[str | bytes | None] = asyncio.Queue()
         query = "&".join([f"vsn={vsn}", *(f"{name}={value}" for name, value in params.items())])
         self.task = asyncio.ensure_future(self._serve(endpoint, query))
 
@@ -33,7 +33,7 @@ class Wire:
         shake = handshake(query, {}, [])
         await endpoint.serve(shake, self, await endpoint.admit(shake))
 
-    async def receive(self) -> str | None:
+    async def receive(self) -> str | bytes | None:
         return await self._in.get()
 
     async def send(self, text: str) -> None:
@@ -47,8 +47,8 @@ class Wire:
     def say(self, *message: Any) -> None:
         self._in.put_nowait(json.dumps(message[0] if len(message) == 1 else list(message)))
 
-    def raw(self, text: str | None) -> None:
-        self._in.put_nowait(text)
+    def raw(self, frame: str | bytes | None) -> None:
+        self._in.put_nowait(frame)
 
     async def next(self) -> Any:
         return await asyncio.wait_for(self.sent.get(), DEADLINE)
@@ -89,6 +89,8 @@ class Room(Channel):
             socket.update(payload["user"], {"n": payload["n"]})
         if event == "hang":
             await asyncio.Event().wait()
+        if isinstance(payload, bytes):
+            return {"bytes": len(payload)}
         return {"heard": event} if payload.get("reply") else None
 
     def on_leave(self, reason: str, socket: Socket) -> None:
@@ -216,7 +218,7 @@ def test_a_second_join_replaces_the_first(run_once: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "code"),
+    ("frame", "code"),
     [
         ("{", 1007),
         ("[]", 1007),
@@ -227,10 +229,15 @@ def test_a_second_join_replaces_the_first(run_once: Any) -> None:
         ('["1",[],"t","e",{}]', 1007),
         ('["1","1","t","e",NaN]', 1007),
         ("[" * 50_000, 1007),
+        (b"", 1007),
+        (b"\x09\x00\x00\x00\x00", 1007),  # an unknown kind
+        (b"\x00\x00\x00\x05\x00room", 1007),  # shorter than it says
+        (b"\x00\x00\x00\x01\x00\xff", 1007),  # no UTF-8
+        (b"\x03\x00\x00\x01\x01\x00\x01te{", 1007),  # no JSON
         (None, None),
     ],
 )
-def test_a_bad_message_ends_this_socket_alone(run_once: Any, text: str | None, code: int | None) -> None:
+def test_a_bad_message_ends_this_socket_alone(run_once: Any, frame: str | bytes | None, code: int | None) -> None:
     async def main() -> None:
         async with serving() as endpoint:
             good, bad = Wire(endpoint), Wire(endpoint)
@@ -238,7 +245,7 @@ def test_a_bad_message_ends_this_socket_alone(run_once: Any, text: str | None, c
             await good.next()
             await bad.join("room:1", user="bob")
             assert set((await good.next())[4]["joins"]) == {"bob"}
-            bad.raw(text)
+            bad.raw(frame)
             assert await bad.ended() == code
             assert set((await good.next())[4]["leaves"]) == {"bob"}
             assert endpoint.left_reasons == ["closed"]  # type: ignore[attr-defined]
@@ -377,6 +384,28 @@ def test_a_hanging_fetch_holds_back_its_topic_alone(run_once: Any) -> None:
                 owner.track("room:quick", str(number))
                 assert set((await quick.next())[4]["joins"]) == {str(number)}
             assert len(slow.frames) == 1
+
+    run_once(main())
+
+
+def test_a_push_of_bytes(run_once: Any) -> None:
+    async def main() -> None:
+        async with serving() as endpoint:
+            wire = Wire(endpoint)
+            await wire.join("room:1")
+            await wire.next()
+            wire.raw(b"\x00\x01\x01\x06\x04" + b"12room:1blob" + b"\xff\x00\x01")
+            assert await wire.next() == ok("2", "room:1", {"bytes": 3})
+            await wire.join("realtime:1")
+            await wire.next()
+            head = b"\x03\x01\x01\x0a\x01\x00"
+            wire.raw(head + b"\x01" + b"13realtime:1e" + b"[1]")  # nobody else is there
+            wire.raw(head + b"\x00" + b"14realtime:1e" + b"[1]")
+            assert await wire.next() == failed("4", "realtime:1", "broadcasts of bytes are not served")
+        async with serving() as endpoint:
+            old = Wire(endpoint, "1.0.0")
+            old.raw(b"\x00\x00\x00\x00\x00")
+            assert await old.ended() == 1007
 
     run_once(main())
 

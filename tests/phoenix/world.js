@@ -10,6 +10,7 @@ const { randomUUID } = require('node:crypto')
 const root = path.join(__dirname, '../..')
 const installed = createRequire(path.join(root, 'node/package.json'))
 const { Socket, Presence } = installed('phoenix')
+const { RealtimeClient } = installed('@supabase/realtime-js')
 const WebSocket = installed('ws')
 const { waitFor } = require('../../node/testing.js')
 
@@ -152,4 +153,4 @@ async function same (room, server, keys) {
   await until(equal).catch(() => { throw new Error(`the roster is ${mine}, the list ${JSON.stringify(theirs)}, wanted ${keys}`) })
 }
 
-module.exports = { DEADLINE, NODE_ADAPTERS, PYTHON_ADAPTERS, Presence, Server, Socket, WebSocket, answered, byRef, connect, enter, push, same, startServers, until }
+module.exports = { DEADLINE, NODE_ADAPTERS, PYTHON_ADAPTERS, Presence, RealtimeClient, Server, Socket, WebSocket, answered, byRef, connect, enter, push, same, startServers, until }

@@ -5,7 +5,7 @@
 // message or too large a frame, is too slow for broadcasts, or the endpoint closes. Then, in this order: all owners
 // close, sessions end, what waits is dropped, the close frame is written within closeMs.
 //
-// transport: receive() -> text or undefined at the end, rejects with BadMessage; send(text) -> resolves when more may be
+// transport: receive() -> text, bytes, or undefined at the end, rejects with TooLarge; send(text) -> resolves when more may be
 // sent; close(code, reason); drop() cuts it.
 'use strict'
 
@@ -41,10 +41,10 @@ class Connection {
     this.#lookIdle()
     this.endpoint.opened(this)
     try {
-      for (let text; !this.#over && (text = await this.#transport.receive()) !== undefined;) {
+      for (let frame; !this.#over && (frame = await this.#transport.receive()) !== undefined;) {
         if (this.#over) break
         this.#heard = performance.now()
-        if (this.#allows()) await this.#take(this.serializer.decode(text))
+        if (this.#allows()) await this.#take(this.serializer.decode(frame))
         else this.close(1008, 'too many events')
       }
       this.close(0, 'the client closed')

@@ -31,6 +31,7 @@ function supabaseChannel ({ authorize } = {}) {
       const { key, echo, acknowledge } = socket.assigns.supabase
       if (name === 'presence') return presence(object(payload), key, socket)
       if (name === 'broadcast') {
+        if (ArrayBuffer.isView(object(payload).payload)) throw new Refuse('broadcasts of bytes are not served')
         if (echo) socket.broadcast('broadcast', payload)
         else socket.broadcastFrom('broadcast', payload)
         return acknowledge ? {} : undefined

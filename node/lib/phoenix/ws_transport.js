@@ -1,7 +1,7 @@
 // The transport over a WebSocket of the package ws.
 'use strict'
 
-const { BadMessage, TooLarge } = require('./messages.js')
+const { TooLarge } = require('./messages.js')
 
 const AHEAD = 16 // messages taken from the socket before it is paused
 
@@ -14,13 +14,13 @@ class WsTransport {
 
   constructor (socket) {
     this.#socket = socket
-    socket.on('message', (data, isBinary) => this.#arrived(isBinary ? undefined : data.toString()))
+    socket.on('message', (data, isBinary) => this.#arrived(isBinary ? data : data.toString()))
     socket.on('close', () => this.#end())
     socket.on('error', error => this.#end(error))
   }
 
-  #arrived (text) {
-    this.#messages.push(text)
+  #arrived (frame) {
+    this.#messages.push(frame)
     if (this.#messages.length >= AHEAD) this.#socket.pause()
     this.#wake?.()
   }
@@ -37,10 +37,9 @@ class WsTransport {
       if (this.#ended) return undefined // what else ws refused (a frame too large, broken UTF-8) it has closed itself
       await new Promise(resolve => { this.#wake = resolve })
     }
-    const text = this.#messages.shift()
+    const frame = this.#messages.shift()
     if (this.#messages.length === 0 && this.#socket.isPaused) this.#socket.resume()
-    if (text === undefined) throw new BadMessage('binary frames are not used here')
-    return text
+    return frame
   }
 
   send (text) {

@@ -9,7 +9,6 @@ from aiohttp import WSMsgType, web
 from ._channel import Refuse
 from ._connection import TooLarge
 from ._handshake import SUBPROTOCOL, handshake
-from ._messages import BadMessage
 
 if TYPE_CHECKING:
     from ._endpoint import Endpoint
@@ -34,12 +33,12 @@ class _Transport:
     def __init__(self, socket: web.WebSocketResponse) -> None:
         self._socket = socket
 
-    async def receive(self) -> str | None:
+    async def receive(self) -> str | bytes | None:
         message: Any = await self._socket.receive()
         if message.type == WSMsgType.TEXT:
             return str(message.data)
         if message.type == WSMsgType.BINARY:
-            raise BadMessage("binary frames are not used here")
+            return bytes(message.data)
         if message.type == WSMsgType.ERROR and self._socket.close_code == 1009:
             raise TooLarge
         return None

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from ._channel import Refuse
 from ._connection import TooLarge, size_of
 from ._handshake import handshake
-from ._messages import BadMessage
 
 if TYPE_CHECKING:
     from ._endpoint import Endpoint
@@ -72,16 +71,15 @@ class _Transport:
         self._receive = receive
         self._send = send
 
-    async def receive(self) -> str | None:
+    async def receive(self) -> str | bytes | None:
         message = await self._receive()
         if message["type"] == "websocket.disconnect":
             return None
-        text = message.get("text")
-        if text is None:
-            raise BadMessage("binary frames are not used here")
-        if size_of(text) > self._most:
+        text: str | None = message.get("text")
+        frame: str | bytes = message["bytes"] if text is None else text
+        if size_of(frame) > self._most:
             raise TooLarge
-        return str(text)
+        return frame
 
     async def send(self, text: str) -> None:
         await self._send({"type": "websocket.send", "text": text})

@@ -35,6 +35,8 @@ class Channel:
     def on_event(self, event: str, payload: Any, socket: Socket) -> Any | Awaitable[Any]:
         """An event of the client, one at a time; a dict is its reply, None means none. Raise Refuse for an error reply.
 
+        A push of an ArrayBuffer has bytes as its payload.
+
         Any other exception ends the channel with phx_error, as in Phoenix; the client joins again.
         """
         raise Refuse("unmatched event")

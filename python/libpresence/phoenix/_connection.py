@@ -27,16 +27,16 @@ class TooLarge(Exception):
     """A frame is larger than limits.frame_bytes."""
 
 
-def size_of(text: str) -> int:
+def size_of(frame: str | bytes) -> int:
     """In bytes of UTF-8."""
-    return len(text) if text.isascii() else len(text.encode())
+    return len(frame) if isinstance(frame, bytes) or frame.isascii() else len(frame.encode())
 
 
 class Transport(Protocol):
     """What an adapter gives: one WebSocket that is open."""
 
-    async def receive(self) -> str | None:
-        """The next text frame; None: it is closed. Other frames are no message: BadMessage. TooLarge."""
+    async def receive(self) -> str | bytes | None:
+        """The next frame; None: it is closed. TooLarge."""
 
     async def send(self, text: str) -> None:
         """Returns when more may be sent; an exception says that the client is gone."""
@@ -168,12 +168,12 @@ class Connection:
             self._idle = self._loop.call_later(left, self._look_idle)
 
     async def _read(self) -> None:
-        while (text := await self._transport.receive()) is not None:
+        while (frame := await self._transport.receive()) is not None:
             self._heard = self._loop.time()
             if not self._allows():
                 self.close(1008, "too many events")
                 return
-            await self._take(self.serializer.decode(text))
+            await self._take(self.serializer.decode(frame))
 
     def _allows(self) -> bool:
         limits = self.endpoint.limits

@@ -1,6 +1,7 @@
 """The two serializers of Phoenix Channels: version 2 writes arrays of five, version 1 objects.
 
 Payloads may come as JSON text that was made before (`Raw`), so that a presence event is encoded once for all sockets.
+Binary frames are read, not written: version 2 has pushes whose payload is bytes, and realtime-js sends its broadcasts so.
 """
 
 from __future__ import annotations
@@ -42,8 +43,10 @@ def to_json(value: Any) -> str:
 class Version2:
     """[join_ref, ref, topic, event, payload]"""
 
-    def decode(self, text: str) -> Message:
-        parts = _loads(text)
+    def decode(self, frame: str | bytes) -> Message:
+        if isinstance(frame, bytes):
+            return _binary(frame)
+        parts = _loads(frame)
         if not isinstance(parts, list) or len(parts) != 5:
             raise BadMessage("a message is an array of five: join_ref, ref, topic, event, payload")
         return _checked(*parts)
@@ -55,8 +58,10 @@ class Version2:
 class Version1:
     """{"topic", "event", "payload", "ref"}; a join's ref is its join_ref, which is never sent back."""
 
-    def decode(self, text: str) -> Message:
-        fields = _loads(text)
+    def decode(self, frame: str | bytes) -> Message:
+        if isinstance(frame, bytes):
+            raise BadMessage("version 1 has no binary frames")
+        fields = _loads(frame)
         if not isinstance(fields, dict) or not {"topic", "event"} <= fields.keys():
             raise BadMessage("a message is an object with topic, event, payload and ref")
         ref = fields.get("ref")
@@ -77,6 +82,41 @@ _VERSIONS: dict[str, Serializer] = {"1": Version1(), "2": Version2()}
 def serializer_of(vsn: str) -> Serializer | None:
     """The serializer a client asks for by `vsn` (\"2.0.0\"); None: an unknown one."""
     return _VERSIONS.get(vsn.partition(".")[0])
+
+
+def _binary(frame: bytes) -> Message:
+    """Kind 0, a push: four lengths, then join_ref, ref, topic, event, and the payload as bytes. Kind 3, a broadcast of
+    realtime-js: six numbers, of which the last says whether the payload is JSON; then its event and metadata."""
+    kind = frame[0] if frame else None
+    if kind == 0:
+        (join_ref, ref, topic, event), payload = _fields(frame, 4, 5)
+        return Message(join_ref or None, ref or None, topic, event, payload)
+    if kind == 3:
+        (join_ref, ref, topic, event, meta), payload = _fields(frame, 5, 7)
+        content = {"type": "broadcast", "event": event, "payload": _loads(_text(payload)) if frame[6] == 1 else payload}
+        if meta:
+            content["meta"] = _loads(meta)
+        return Message(join_ref or None, ref or None, topic, "broadcast", content)
+    raise BadMessage("a binary frame of an unknown kind")
+
+
+def _fields(frame: bytes, count: int, start: int) -> tuple[list[str], bytes]:
+    """Texts behind a header of `start` bytes that has their lengths, and the rest."""
+    end = start + sum(frame[1 : count + 1])
+    if len(frame) < end:
+        raise BadMessage("a binary frame ends too early")
+    texts = []
+    for size in frame[1 : count + 1]:
+        texts.append(_text(frame[start : start + size]))
+        start += size
+    return texts, frame[end:]
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise BadMessage("not UTF-8") from None
 
 
 def _loads(text: str) -> Any:

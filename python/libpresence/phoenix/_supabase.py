@@ -38,6 +38,8 @@ class SupabaseChannel(Channel):
         if event == "presence":
             return self._presence(payload, socket)
         if event == "broadcast":
+            if isinstance(payload.get("payload"), bytes):
+                raise Refuse("broadcasts of bytes are not served")
             (socket.broadcast if self._echo else socket.broadcast_from)("broadcast", payload)
             return {} if self._acknowledge else None
         if event == "access_token":
