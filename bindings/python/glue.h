@@ -30,6 +30,12 @@ int glue_untrack(presence_tracker *, presence_owner, const char *topic, size_t t
 /* text holds topic, key, meta of each item in turn, sizes their lengths; refs has room for count times 32 bytes. */
 int glue_track_many(presence_tracker *, presence_owner, const char *text, const size_t *sizes, size_t count, char *refs,
                     size_t *failed_index);
+/* The same for what marshal.dumps(…, 2) wrote: a (topic, key, meta), or a list of count such tuples; a meta may be None
+ * or left out where something is tracked. Any failure changes nothing, and its code is of no use: it may only mean that
+ * something is of an unusual kind. The calls above say what is wrong. */
+int glue_change_plain(presence_tracker *, presence_owner, const char *marshal, size_t size, int update, char *ref);
+int glue_track_many_plain(presence_tracker *, presence_owner, const char *marshal, size_t size, size_t count,
+                          char *refs);
 int glue_count(presence_tracker *, const char *topic, size_t topic_size, size_t *keys, size_t *metas);
 int glue_subscribe(presence_tracker *, const char *topic, size_t topic_size);
 int glue_unsubscribe(presence_tracker *, const char *topic, size_t topic_size);

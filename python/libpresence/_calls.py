@@ -55,12 +55,21 @@ class Calls(Single):
 
     def track(self, owner: Any, topic: Any, key: Any, meta: Any = None) -> str:
         """Makes a presence of `owner`; returns its ref."""
-        core = self._open()
-        return core.track(self._owner_id(owner), topic_bytes(topic), key_bytes(key), meta_bytes(meta))
+        core = self._core or self._open()
+        if type(owner) is Owner and owner._core is core and not owner._closed:
+            id = owner._id
+        else:
+            id = self._owner_id(owner)
+        ref = core.change_plain(id, (topic, key, meta), False)
+        return ref or core.track(id, topic_bytes(topic), key_bytes(key), meta_bytes(meta))
 
     def track_many(self, owner: Any, items: Iterable[tuple[Any, ...]]) -> list[str]:
         """Tracks (topic, key, meta) items, all or none; an error has the `index` of the item it is about."""
         core = self._open()
+        if isinstance(items, (list, tuple)):
+            refs = core.track_many_plain(self._owner_id(owner), list(items))
+            if refs is not None:
+                return refs
         encoded: list[tuple[bytes, bytes, bytes]] = []
         for index, item in enumerate(items):
             try:
@@ -77,7 +86,11 @@ class Calls(Single):
         `meta` may be a function from the present meta to the next; it may be called again when somebody else was
         faster. With `if_ref` the change is made only while that is the ref, else it is StaleRef.
         """
-        core = self._open()
+        core = self._core or self._open()
+        if if_ref is None and type(meta) is dict and type(owner) is Owner and owner._core is core and not owner._closed:
+            ref = core.change_plain(owner._id, (topic, key, meta), True)
+            if ref:
+                return ref
         topic, key = topic_bytes(topic), key_bytes(key)
         if callable(meta):
             return self._update_with(core, owner, topic, key, meta, if_ref)

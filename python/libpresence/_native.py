@@ -31,6 +31,7 @@ from ._errors import (
 from ._ffi import ffi, lib
 from ._options import Options, config_error
 from ._types import Stats
+from ._values import plain
 
 logger = logging.getLogger("libpresence")
 
@@ -40,10 +41,12 @@ _LOG_LEVELS = {1: logging.ERROR, 2: logging.WARNING, 3: logging.INFO, 4: logging
 _HEAD = struct.Struct("=iiQQQQ")
 _REF = ffi.typeof("char[32]")
 REF_SIZE = 22
+REF_STEP = 32  # from one to the next where there are many
 _SIZE = ffi.typeof("size_t *")
 _TEXT = ffi.typeof("glue_text *")
 _new = ffi.new
 _string = ffi.string
+_change_plain = lib.glue_change_plain
 
 
 _exiting = threading.Event()
@@ -226,6 +229,34 @@ class Core:
             room = _new(_REF)
             return room, ffi.buffer(room, REF_SIZE)
 
+    # The next two take items as they are, and know nothing of what is wrong with them: `plain` says when there is no
+    # such way, None that the call with encoded parts has to say it.
+
+    def change_plain(self, owner: int, item: tuple[Any, Any, Any], update: bool) -> str | None:
+        """The quick way of `track` and `update`. None: refused, or not of a usual kind."""
+        text = plain(item)
+        if text is None:
+            return None
+        try:
+            room, buffer = self._refs.pop()
+        except IndexError:
+            room, buffer = self._ref_room()
+        if _change_plain(self.pointer, owner, text, len(text), update, room):
+            return None
+        ref = str(buffer, "ascii")
+        self._refs.append((room, buffer))
+        return ref
+
+    def track_many_plain(self, owner: int, items: list[Any]) -> list[str] | None:
+        """The quick way of `track_many`. None: refused, or not of a usual kind."""
+        text = plain(items)
+        if text is None:
+            return None
+        refs = _new("char[]", REF_STEP * max(1, len(items)))
+        if lib.glue_track_many_plain(self.pointer, owner, text, len(text), len(items), refs):
+            return None
+        return _refs_of(refs, len(items))
+
     def track(self, owner: int, topic: bytes, key: bytes, meta: bytes) -> str:
         room, text = self._ref_room()
         code = lib.glue_track(self.pointer, owner, topic, len(topic), key, len(key), meta, len(meta), room)
@@ -249,7 +280,7 @@ class Core:
     def track_many(self, owner: int, items: list[tuple[bytes, bytes, bytes]]) -> list[str]:
         parts = [part for item in items for part in item]
         sizes = _new("size_t[]", [len(part) for part in parts])
-        refs = _new("char[]", 32 * max(1, len(items)))
+        refs = _new("char[]", REF_STEP * max(1, len(items)))
         failed = _new(_SIZE)
         code = lib.glue_track_many(self.pointer, owner, b"".join(parts), sizes, len(items), refs, failed)
         if code:
@@ -257,7 +288,7 @@ class Core:
             error = self._refused(code, *items[index]) if index < len(items) else self._error(code)
             error.index = index if index < len(items) else None
             raise error
-        return [_string(refs + 32 * i).decode() for i in range(len(items))]
+        return _refs_of(refs, len(items))
 
     def untrack(self, owner: int, topic: bytes, key: bytes) -> int:
         removed = _new(_SIZE)
@@ -355,6 +386,11 @@ class Core:
             if len(value) > limit:
                 return LimitExceeded(f"{len(value)} bytes are over {option} = {limit}", option=option)
         return self._error(code)
+
+
+def _refs_of(room: Any, count: int) -> list[str]:
+    text = str(ffi.buffer(room, REF_STEP * count), "ascii") if count else ""
+    return [text[at : at + REF_SIZE] for at in range(0, REF_STEP * count, REF_STEP)]
 
 
 _open_cores: weakref.WeakSet[Core] = weakref.WeakSet()

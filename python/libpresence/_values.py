@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import marshal
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -86,6 +87,30 @@ def meta_bytes(meta: Any) -> bytes:
         return "".join(_pieces(meta, 0)).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidMeta(f"meta cannot be written as JSON: {error}") from error
+
+
+_plain_sample = ("t", "é", {"a": [1, -1 << 40, True, None], "b": {}})
+_PLAIN_SAMPLE = (
+    b"(\3\0\0\0u\1\0\0\0tu\2\0\0\0\xc3\xa9{u\1\0\0\0a[\4\0\0\0i\1\0\0\0l\xfd\xff\xff\xff\0\0\0\0\0\4TN"
+    b"u\1\0\0\0b{00"
+)
+
+
+def _make_plain() -> Callable[[Any], bytes | None]:
+    """marshal takes a third of the time of JSON. Its format is Python's own business, so what this one writes is looked
+    at first; where it is not what glue_marshal.c reads, JSON it is."""
+
+    def plain(value: Any) -> bytes | None:
+        try:
+            return dumps(value, 2)
+        except ValueError:  # something that marshal does not write
+            return None
+
+    dumps = marshal.dumps
+    return plain if plain(_plain_sample) == _PLAIN_SAMPLE else lambda value: None
+
+
+plain = _make_plain()
 
 
 def with_refs(meta: dict[str, Any], ref: str, prev_ref: str | None) -> dict[str, Any]:
