@@ -164,26 +164,31 @@ static inline pr_record record_of(const char *name, uint64_t inst, uint64_t inc,
     return record;
 }
 
-/* A link of voice i, with the HELLO of its name; dial: the id of the DIAL it answers, 0 = it dialled us. */
-static inline voice *voice_link(voices *all, int i, uint64_t features, uint64_t version, uint64_t dial) {
+/* A link of voice i with a HELLO of this record. */
+static inline voice *voice_link_as(voices *all, int i, const pr_record *self, uint64_t version, uint64_t dial) {
     voice *v = &all->v[i];
     uint8_t preamble[PR_PREAMBLE_SIZE];
     v->link = ++all->w->ids;
     v->closed = v->preamble = false;
     v->in_size = 0;
-    v->hb++;
     pr_engine_link_up(all->e, v->link, dial, world_time(all->w));
     voices_act(all);
     pr_preamble_write(preamble);
     voice_bytes(all, v, preamble, sizeof preamble);
     pr_message message = message_of(PR_HELLO);
     strcpy(message.as.hello.cluster, "default");
-    message.as.hello.self = record_of(v->name, v->inst, 5, v->hb);
-    message.as.hello.self.features = features;
+    message.as.hello.self = *self;
     message.as.hello.max_frame = PR_FRAME_MAX;
     message.as.hello.version = version;
     voice_say(all, v, &message);
     return v;
+}
+
+/* A link of voice i, with the HELLO of its name; dial: the id of the DIAL it answers, 0 = it dialled us. */
+static inline voice *voice_link(voices *all, int i, uint64_t features, uint64_t version, uint64_t dial) {
+    pr_record self = record_of(all->v[i].name, all->v[i].inst, 5, ++all->v[i].hb);
+    self.features = features;
+    return voice_link_as(all, i, &self, version, dial);
 }
 
 /* A heartbeat of voice v that says its version, and records of others. */

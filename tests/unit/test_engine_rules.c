@@ -419,6 +419,70 @@ static void synced_means_that_the_entities_are_there(void **state) {
     voices_free(all);
 }
 
+/* ---- what is told and believed of the silent ---- */
+
+/* Voice 1 lives on: a heartbeat every half second, which asks about voice 0, until voice 0 is what `status` says. */
+static void until_the_other_is(voices *all, voice *alive, int status) {
+    uint64_t asked = all->v[0].inst, until = all->w->now + 20000;
+    pr_message message = message_of(PR_HEARTBEAT);
+    while (info_of(all, "v0").status != status && all->w->now < until) {
+        message.as.heartbeat = (pr_heartbeat){.inc = 5, .hb = ++alive->hb, .unlinked = &asked, .unlinked_size = 1};
+        voice_say(all, alive, &message);
+        for (int i = 0; i < 50 && info_of(all, "v0").status != status; i++) voices_pass(all, 10);
+    }
+    assert_int_equal(info_of(all, "v0").status, status);
+}
+
+/* Who is asked for its log by hearsay of a version must have it from a living origin (3.8.2). */
+static void a_copy_is_advertised_only_while_its_origin_is_heard(void **state) {
+    (void)state;
+    voices *all = voices_new(NULL);
+    voice *silent = voice_link(all, 0, ALL_SPOKEN, 1, 0), *alive = voice_link(all, 1, ALL_SPOKEN, 0, 0);
+    voice_segment(all, silent, 0, 0, 1, 1, 1);
+    alive->watched = silent->inst;
+    voice_beat(all, silent, 1, NULL, 0);
+    uint64_t asked = silent->inst;
+    pr_message message = message_of(PR_HEARTBEAT);
+    message.as.heartbeat = (pr_heartbeat){.inc = 5, .hb = ++alive->hb, .unlinked = &asked, .unlinked_size = 1};
+    voice_say(all, alive, &message);
+    voices_pass(all, 1100);
+    assert_true(alive->about.has_version);
+    assert_int_equal(alive->about.version, 1);
+    until_the_other_is(all, alive, PRESENCE_MEMBER_SUSPECT);
+    int beats = alive->frames[PR_HEARTBEAT];
+    while (alive->frames[PR_HEARTBEAT] == beats) voices_pass(all, 10);
+    assert_int_equal(info_of(all, "v0").status, PRESENCE_MEMBER_SUSPECT);
+    assert_int_equal(alive->about.inst, silent->inst);
+    assert_false(alive->about.has_version);
+    voices_free(all);
+}
+
+/* Where it listens is hearsay: that nobody is there says nothing of it, only its silence does (6.2). */
+static void a_refusal_counts_only_at_an_address_of_its_own(void **state) {
+    (void)state;
+    for (int own = 0; own < 2; own++) {
+        voices *all = voices_new(NULL);
+        voice *alive = voice_link(all, 1, ALL_SPOKEN, 0, 0);
+        pr_record record = record_of("v0", all->v[0].inst, 5, ++all->v[0].hb);
+        strcpy(record.addresses[0], "m3");
+        record.addresses_size = 1;
+        if (own)
+            voice_link_as(all, 0, &record, 0, 0);
+        else
+            voice_beat(all, alive, 0, &record, 1);
+        if (own) pr_engine_link_down(all->e, all->v[0].link, PR_END_CLOSED, world_time(all->w));
+        voices_act(all);
+        until_the_other_is(all, alive, PRESENCE_MEMBER_SUSPECT);
+        for (int i = 0; i < 30 && all->dial == 0; i++) voices_pass(all, 10);
+        assert_int_not_equal(all->dial, 0);
+        pr_engine_dial_failed(all->e, all->dial, PR_DIAL_REFUSED, world_time(all->w));
+        voices_act(all);
+        assert_int_equal(info_of(all, "v0").status, own ? PRESENCE_MEMBER_DOWN : PRESENCE_MEMBER_SUSPECT);
+        assert_string_equal(all->w->nodes[0].last_why, own ? "refused" : "silence");
+        voices_free(all);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_log_index_is_defined_once),
@@ -444,6 +508,8 @@ int main(void) {
         cmocka_unit_test(a_version_in_a_heartbeat_ends_the_return),
         cmocka_unit_test(the_first_version_ends_the_return),
         cmocka_unit_test(synced_means_that_the_entities_are_there),
+        cmocka_unit_test(a_copy_is_advertised_only_while_its_origin_is_heard),
+        cmocka_unit_test(a_refusal_counts_only_at_an_address_of_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

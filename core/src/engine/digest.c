@@ -36,7 +36,7 @@ void pr_record_fill(const pr_engine *e, const pr_member *m, bool fixed, pr_recor
     record->hops = m->hops;
     record->period_ms = m->period_ms;
     record->fixed = fixed;
-    bool fresh = pr_member_silence(e, m) <= pr_member_patience(e, m);
+    bool fresh = pr_member_silence(e, m) <= pr_member_patience(e, m) || !pr_rule(PR_RULE_version_fresh);
     if (m->copy && pr_member_up(m) && pr_log_servable(m->copy->log) && fresh) {
         record->has_version = true;
         record->version = pr_log_version(m->copy->log);

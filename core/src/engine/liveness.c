@@ -168,8 +168,8 @@ void pr_member_link_lost(pr_engine *e, pr_member *m, bool suspicion) {
 void pr_member_refused(pr_engine *e, pr_member *m) {
     m->refused = true;
     e->synced_check = true;
-    if (!e->options.trust_refused || !m->suspect || !pr_member_up(m) || !m->own_addresses || pr_judgement_waits(e, m))
-        return;
+    bool own = m->own_addresses || !pr_rule(PR_RULE_refused_own);
+    if (!e->options.trust_refused || !m->suspect || !pr_member_up(m) || !own || pr_judgement_waits(e, m)) return;
     fall(e, m, "refused");
     arm(e, m);
 }
