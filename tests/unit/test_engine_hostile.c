@@ -165,12 +165,12 @@ static pr_message segment_of(uint64_t from, pr_up *up, pr_removed *removed) {
     return message;
 }
 
-/* Another instance takes evil's name, then evil takes it back by a greater inc: its log is fresh here. */
-static void replaced_and_back(fixture *f) {
+/* Another instance takes evil's name, by a greater inc. */
+static void replaced_by(fixture *f, uint64_t inst, uint64_t inc) {
     pr_record record;
     memset(&record, 0, sizeof record);
-    record.inst = 777;
-    record.inc = 9;
+    record.inst = inst;
+    record.inc = inc;
     record.hb = 1;
     record.fixed = true;
     strcpy(record.name, "evil");
@@ -179,11 +179,23 @@ static void replaced_and_back(fixture *f) {
     message.as.heartbeat.hb = 2;
     message.as.heartbeat.digest = (pr_records){&record, 1};
     say(f, &message);
-    message = empty(PR_HEARTBEAT);
-    message.as.heartbeat.inc = 10;
+    pr_member_info info;
+    world_status(f->w, 0, "evil", &info);
+    assert_int_equal(info.inst, inst);
+}
+
+/* Evil takes its name back by a greater inc: its log is fresh here. */
+static void back_again(fixture *f, uint64_t inc) {
+    pr_message message = empty(PR_HEARTBEAT);
+    message.as.heartbeat.inc = inc;
     message.as.heartbeat.hb = 3;
     message.as.heartbeat.version = 2;
     say(f, &message);
+}
+
+static void replaced_and_back(fixture *f) {
+    replaced_by(f, 777, 9);
+    back_again(f, 10);
 }
 
 static void a_floor_outlives_a_replacement(void **state) {
@@ -202,6 +214,28 @@ static void a_floor_outlives_a_replacement(void **state) {
     say(f, &born); /* old news: the entry does not come back */
     assert_int_equal(world_shown(f->w, 0, "t"), 0);
     assert_int_equal(f->w->nodes[0].joins, 1);
+}
+
+/* Four others had the name meanwhile, as many as are remembered: the one that gives it back must not push evil's floor
+ * out (3.9.1; presence-sim --seed 753250882 --events 162). */
+static void a_floor_outlives_as_many_others_as_are_remembered(void **state) {
+    fixture *f = *state;
+    link_evil(f);
+    pr_up up = {.eid = 1, .dot = 1, .topic = pr_cstr("t"), .key = pr_cstr("k"), .meta = pr_cstr("{}"), .topic_id = 1};
+    pr_removed gone = {.eid = 1};
+    pr_message born = segment_of(0, &up, NULL), dead = segment_of(1, NULL, &gone);
+    say(f, &born);
+    say(f, &dead);
+    for (uint64_t i = 0; i < 4; i++) replaced_by(f, 777 + i, 9 + i);
+    back_again(f, 20);
+    assert_int_equal(f->request.inst, EVIL);
+    assert_int_equal(f->request.state.floor, 2);
+    say(f, &born);
+    assert_int_equal(world_shown(f->w, 0, "t"), 0);
+    assert_int_equal(f->w->nodes[0].joins, 1);
+    for (uint64_t i = 0; i < 5; i++) replaced_by(f, 787 + i, 29 + i); /* one more is one too many: it is bounded */
+    back_again(f, 40);
+    assert_int_equal(f->request.state.floor, 0);
 }
 
 static void a_detached_sweep_ends_before_the_log_is_fresh(void **state) {
@@ -483,6 +517,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(logs_not_asked_for_are_dropped, setup, teardown),
         cmocka_unit_test_setup_teardown(a_copy_that_differs_is_fetched_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(a_floor_outlives_a_replacement, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_floor_outlives_as_many_others_as_are_remembered, setup, teardown),
         cmocka_unit_test_setup_teardown(a_detached_sweep_ends_before_the_log_is_fresh, setup, teardown),
         cmocka_unit_test_setup_teardown(an_observer_is_gone_with_its_link, setup, teardown),
         cmocka_unit_test_setup_teardown(a_closed_link_is_ignored, setup, teardown),
