@@ -15,7 +15,7 @@ BANNED = {
     r"\b(strcpy|strcat|sprintf|vsprintf|gets|strtok|atoi)\s*\(": "unbounded or stateful libc call",
     r"\b_Thread_local\b|\b__thread\b": "thread-local state",
 }
-LAYERS = ["base", "store", "log", "wire", "engine", "transport", "net", "api"]  # downward only; sim and virtual stand beside net
+LAYERS = ["base", "store", "log", "wire", "engine", "transport", "tls", "net", "api"]  # downward only; sim and virtual stand beside net
 BESIDE_NET = ("sim", "virtual")
 PURE = {"base", "store", "log", "wire", "engine"}
 PURE_BANNED = r"\b(malloc|calloc|realloc|free|time|clock_gettime|gettimeofday|rand|random|getenv|printf|socket|pthread_\w+)\s*\("

@@ -182,11 +182,15 @@ export interface Options extends Hooks {
   topicBytes?: number
   metaBytes?: number
   logLevel?: 'error' | 'warning' | 'info' | 'debug'
-  secret?: string
+  /** 16 to 256 bytes; several while one replaces another: the first to dial with, all are accepted. */
+  secret?: string | string[]
   secretFile?: string
+  /** PEM files, all three of them. */
   tlsCert?: string
   tlsKey?: string
   tlsCa?: string
+  /** DNS name every certificate must hold; default: host or address of the other end. */
+  tlsName?: string
   insecure?: boolean
   natsUrl?: string
   /** Reads LIBPRESENCE_<OPTION> of the environment first. */

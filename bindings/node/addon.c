@@ -5,9 +5,12 @@
 
 #include <dlfcn.h>
 
-/* Only their addresses are taken: Node has a libuv of its own, and the test asks which one ours calls. */
+/* Only their addresses are taken: Node has a libuv and an OpenSSL of its own, and the test asks which one ours calls.
+ */
 extern int uv_loop_init(void *);
 extern int pb_decode(void *, const void *, void *);
+extern void *SSL_CTX_new(const void *) __attribute__((weak)); /* as OpenSSL; absent when built without */
+extern int EVP_DigestInit_ex(void *, const void *, void *) __attribute__((weak));
 extern int LZ4_decompress_safe(const char *, char *, int, int);
 extern size_t ZSTD_decompressDCtx(void *, void *, size_t, const void *, size_t);
 
@@ -25,6 +28,9 @@ static napi_value images(napi_env env, napi_callback_info call) {
     napi_set_named_property(env, out, "pb_decode", image_of(env, (void *)pb_decode));
     napi_set_named_property(env, out, "LZ4_decompress_safe", image_of(env, (void *)LZ4_decompress_safe));
     napi_set_named_property(env, out, "ZSTD_decompressDCtx", image_of(env, (void *)ZSTD_decompressDCtx));
+    if (SSL_CTX_new) napi_set_named_property(env, out, "SSL_CTX_new", image_of(env, (void *)SSL_CTX_new));
+    if (EVP_DigestInit_ex)
+        napi_set_named_property(env, out, "EVP_DigestInit_ex", image_of(env, (void *)EVP_DigestInit_ex));
     return out;
 }
 

@@ -94,6 +94,7 @@ napi_value pn_configure(napi_env env, napi_callback_info info) {
     if (t == NULL) return pn_failure(env, PRESENCE_ENOMEM, "");
     int code = environment ? presence_config_load_env(t->config) : 0;
     if (code == 0) code = set_options(env, t->config, argv[0]);
+    if (code == 0) code = presence_config_check(t->config);
     if (code == 0 && wants_log) code = presence_config_set_log(t->config, pn_bridge_log, t);
     if (code == 0 && napi_create_external(env, t, finalize_handle, NULL, &handle) == napi_ok) return handle;
     napi_value failure = pn_failure(env, code ? code : PRESENCE_EINTERNAL, presence_config_message(t->config));

@@ -14,6 +14,10 @@
 #include <uv.h>
 #include <zstd.h>
 
+/* Only their addresses are taken; as OpenSSL has them, absent when the library is built without. */
+extern void *SSL_CTX_new(const void *) __attribute__((weak));
+extern int EVP_DigestInit_ex(void *, const void *, void *) __attribute__((weak));
+
 enum { LOG_LINES = 256, LOG_LINE_SIZE = 480 };
 
 typedef struct {
@@ -162,11 +166,17 @@ static int inside(void *function, const char *image, char *other, size_t size) {
     return 0;
 }
 
+/* Python has an OpenSSL of its own, as have many of its modules. A library built without one has nothing to show. */
+static int tls_inside(const char *image, char *other, size_t size) {
+    if (!SSL_CTX_new || !EVP_DigestInit_ex) return 1;
+    return inside((void *)SSL_CTX_new, image, other, size) && inside((void *)EVP_DigestInit_ex, image, other, size);
+}
+
 int glue_self_contained(char *other, size_t size) {
     Dl_info own;
     if (!dladdr((void *)glue_self_contained, &own) || !own.dli_fname) return 0;
     return inside((void *)uv_loop_init, own.dli_fname, other, size) &&
-           inside((void *)pb_decode, own.dli_fname, other, size) &&
+           inside((void *)pb_decode, own.dli_fname, other, size) && tls_inside(own.dli_fname, other, size) &&
            inside((void *)LZ4_decompress_safe, own.dli_fname, other, size) &&
            inside((void *)ZSTD_decompressDCtx, own.dli_fname, other, size);
 }

@@ -33,6 +33,7 @@ static void print_help(void) {
     fputs(usage, stdout);
     for (size_t i = 0; (name = presence_option_at(i, &fallback, &help)); i++) {
         char dashed[NAME_MAX];
+        if (strcmp(name, "secret") == 0) continue; /* no secret on a command line */
         snprintf(dashed, sizeof dashed, "%s", name);
         for (char *p = dashed; *p; p++) {
             if (*p == '_') *p = '-';
@@ -104,6 +105,10 @@ static int take_option(cli_arguments *arguments, int option) {
     }
     const char *name = presence_option_at((size_t)(option - OPTION_TABLE), NULL, NULL);
     if (strcmp(name, "name") == 0) arguments->named = true;
+    if (strcmp(name, "secret") == 0) {
+        fputs("presence: everybody can read a command line: use --secret-file, or LIBPRESENCE_SECRET\n", stderr);
+        return CLI_USAGE;
+    }
     return set(arguments, name, optarg);
 }
 

@@ -21,15 +21,30 @@ test('options are checked by the constructor, in both spellings', () => {
 
 test('the error names the option', () => {
   const named = [[{ nope: 1 }, 'nope'], [{ heartbeatMs: 1 }, 'heartbeat_ms'], [{ heartbeatMs: {} }, 'heartbeatMs'], [{ listen: 'nowhere' }, 'listen'],
-    [{ secret: 'x' }, 'secret'], [{ fetch: 1 }, 'fetch'], [{ log: 1 }, 'log'], [{ env: 1 }, 'env']]
+    [{ secret: 'x' }, 'secret'], [{ listen: '0.0.0.0:1' }, 'listen'], [{ tlsCert: 'x' }, 'tls_key'], [{ fetch: 1 }, 'fetch'], [{ log: 1 }, 'log'], [{ env: 1 }, 'env']]
   for (const [options, option] of named) assert.throws(() => new Presence(options), { option })
 })
 
 test('what is not built yet is refused by name', () => {
-  for (const options of [{ secret: 'x' }, { tlsCert: 'x' }, { leaveGraceMs: 100 }, { natsUrl: 'x' }, { insecure: true }]) {
+  for (const options of [{ leaveGraceMs: 100 }, { natsUrl: 'x' }]) {
     assert.throws(() => new Presence(options), { code: 'UNSUPPORTED' })
   }
   new Presence({ insecure: false, leaveGraceMs: 0 })
+})
+
+test('beyond loopback only with security', () => {
+  for (const options of [{ listen: '0.0.0.0:7946' }, { join: ['192.0.2.1:7946'] }, { listen: '127.0.0.1:0', advertise: '192.0.2.1:1' }]) {
+    assert.throws(() => new Presence(options), { code: 'UNSUPPORTED', message: /beyond loopback.*secret.*insecure=1/ })
+    new Presence({ ...options, insecure: true })
+    new Presence({ ...options, secret: 'correct horse battery staple' })
+    new Presence({ ...options, secretFile: '/run/secrets/presence' })
+    new Presence({ ...options, tlsCert: 'c.pem', tlsKey: 'k.pem', tlsCa: 'ca.pem', tlsName: 'member.example' })
+  }
+  const impossible = [{ secret: 'correct horse battery staple', insecure: true }, { secret: 'hunter2' }, { tlsCert: 'c.pem' }, { tlsName: 'a.example' },
+    { secret: 'correct horse battery staple', secretFile: 'f' }, { secretFile: 'f', tlsCert: 'c', tlsKey: 'k', tlsCa: 'a' }, { secret: { hunter2: 1 } }]
+  for (const options of impossible) {
+    assert.throws(() => new Presence(options), error => error.code === 'INVALID_OPTION' && !/hunter2|horse/.test(error.message + error.stack.split('\n    at')[0]))
+  }
 })
 
 test('start rejects what the constructor throws and what opening finds', async t => {

@@ -33,10 +33,11 @@ def option_text(name: str, value: Any) -> str:
         return int.__repr__(value)
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
-    if isinstance(value, (list, tuple)) and name in ("join", "advertise"):
+    if isinstance(value, (list, tuple)) and name in ("join", "advertise", "secret"):
         return ",".join(option_text(name, item) for item in value)
     if not isinstance(value, str) or "\0" in value:
-        raise InvalidOption(f"{name}: {value!r} is neither text nor a whole number", option=name)
+        shown = type(value).__name__ if name == "secret" else repr(value)
+        raise InvalidOption(f"{name}: {shown} is neither text nor a whole number", option=name)
     return value
 
 
@@ -73,6 +74,7 @@ class Options:
                 code = lib.presence_config_set(config, name.encode(), text.encode())
             except UnicodeEncodeError:
                 raise InvalidOption(f"{name!r}: not valid Unicode text", option=name) from None
+        code = code or lib.presence_config_check(config)
         if code:
             raise config_error(config, code)
         return config

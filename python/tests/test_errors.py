@@ -6,6 +6,7 @@ import asyncio
 import builtins
 import json
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -170,8 +171,11 @@ OPTIONS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"listen": "here"}, libpresence.InvalidOption, "listen"),
     ({"transport": "pigeon"}, libpresence.InvalidOption, "transport"),
     ({"transport": "nats"}, libpresence.Unsupported, "nats"),
-    ({"secret": "s3cret"}, libpresence.Unsupported, "secret"),
-    ({"insecure": True}, libpresence.Unsupported, "insecure"),
+    ({"secret": "s3cret"}, libpresence.InvalidOption, "secret"),
+    ({"secret": b"correct horse battery staple"}, libpresence.InvalidOption, "secret"),
+    ({"secret": "correct horse battery staple", "insecure": True}, libpresence.InvalidOption, "insecure"),
+    ({"tls_cert": "cert.pem"}, libpresence.InvalidOption, "tls_key"),
+    ({"tls_name": "member.example"}, libpresence.InvalidOption, "tls_name"),
     ({"listen": "0.0.0.0:7946"}, libpresence.Unsupported, "listen"),
     ({"fetch": 5}, libpresence.InvalidOption, "fetch"),
     ({"handle_diff": "x"}, libpresence.InvalidOption, "handle_diff"),
@@ -182,8 +186,17 @@ OPTIONS: list[tuple[dict[str, Any], type[Exception], str]] = [
 @pytest.mark.parametrize("make", [Presence, Tracker])
 @pytest.mark.parametrize(("options", "kind", "named"), OPTIONS)
 def test_options(make: Any, options: dict[str, Any], kind: type[Exception], named: str) -> None:
-    with pytest.raises(kind, match=named):
+    with pytest.raises(kind, match=named) as caught:
         make(**options)
+    assert "s3cret" not in str(caught.value) and "horse" not in str(caught.value)
+
+
+@pytest.mark.parametrize("options", [
+    {"insecure": True}, {"secret": "correct horse battery staple"}, {"secret": ["correct horse battery", "staple of old times"]},
+    {"secret_file": Path("/run/secrets/presence")}, {"tls_cert": "cert.pem", "tls_key": "key.pem", "tls_ca": "ca.pem"},
+])
+def test_beyond_loopback_with_security(options: dict[str, Any]) -> None:
+    Tracker(listen="0.0.0.0:7946", join=["192.0.2.1:7946"], advertise=["192.0.2.2:7946"], **options)
 
 
 def test_combinations_are_refused_at_start(run_once: Any) -> None:

@@ -37,7 +37,7 @@ NAMED: list[tuple[dict[str, Any], str]] = [
     ({"env": "x"}, "env"),
     ({"fetch": 3}, "fetch"),
     ({"secret": "x"}, "secret"),
-    ({"insecure": True}, "insecure"),
+    ({"insecure": 2}, "insecure"),
     ({"transport": "nats"}, "transport"),
     ({"listen": "0.0.0.0:1"}, "listen"),
 ]

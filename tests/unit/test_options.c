@@ -10,6 +10,17 @@ static void expect(const char *option, const char *value, int code, const char *
     presence_config_free(config);
 }
 
+#define SECRET "correct horse battery staple"
+
+static void expect_fit(const char *const *options, int code, const char *part) {
+    presence_config *config = make_config(options);
+    assert_int_equal(presence_config_check(config), code);
+    if (!strstr(presence_config_message(config), part)) {
+        fail_msg("\"%s\" is not in \"%s\"", part, presence_config_message(config));
+    }
+    presence_config_free(config);
+}
+
 static void defaults_are_accepted(void **state) {
     (void)state;
     const char *name, *fallback, *help;
@@ -56,9 +67,13 @@ static void addresses(void **state) {
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) expect("listen", bad[i], PRESENCE_EOPTION, "listen");
     static const char *const remote[] = {"0.0.0.0:7946", "192.168.1.1:1", "[::]:1", "[2001:db8::1]:80"};
     for (size_t i = 0; i < sizeof remote / sizeof *remote; i++) {
-        expect("listen", remote[i], PRESENCE_EUNSUPPORTED, "beyond loopback");
-        expect("join", remote[i], PRESENCE_EUNSUPPORTED, "beyond loopback");
-        expect("advertise", remote[i], PRESENCE_EUNSUPPORTED, "beyond loopback");
+        static const char *const options[] = {"listen", "join", "advertise"};
+        for (size_t j = 0; j < 3; j++) {
+            expect(options[j], remote[i], 0, NULL);
+            expect_fit((const char *const[]){options[j], remote[i], NULL}, PRESENCE_EUNSUPPORTED, "beyond loopback");
+            expect_fit((const char *const[]){options[j], remote[i], "insecure", "1", NULL}, 0, "");
+            expect_fit((const char *const[]){options[j], remote[i], "secret", SECRET, NULL}, 0, "");
+        }
     }
     expect("join", "127.0.0.1:7946, 127.0.0.1:7947-7950 ,[::1]:9,seed.example:1", 0, NULL);
     expect("join", "127.0.0.1:0", PRESENCE_EOPTION, "1 to 65535");
@@ -70,9 +85,7 @@ static void addresses(void **state) {
 
 static void unbuilt_features_are_refused_by_name(void **state) {
     (void)state;
-    static const char *const options[][2] = {{"secret", "x"},       {"secret_file", "/x"},  {"tls_cert", "c.pem"},
-                                             {"tls_key", "k.pem"},  {"tls_ca", "ca.pem"},   {"insecure", "1"},
-                                             {"nats_url", "nats:"}, {"leave_grace_ms", "5"}};
+    static const char *const options[][2] = {{"nats_url", "nats:"}, {"leave_grace_ms", "5"}};
     for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
         expect(options[i][0], options[i][1], PRESENCE_EUNSUPPORTED, options[i][0]);
     }
@@ -90,6 +103,22 @@ static void expect_open(const char *const *options, int code, const char *part) 
         fail_msg("\"%s\" is not in \"%s\"", part, presence_config_message(config));
     }
     presence_config_free(config);
+}
+
+static void security(void **state) {
+    (void)state;
+    expect("secret", "hunter2", PRESENCE_EOPTION, "option secret must be 1 to 4 secrets of 16 to 256 bytes");
+    expect("secret", SECRET "," SECRET "," SECRET "," SECRET "," SECRET, PRESENCE_EOPTION, "1 to 4 secrets");
+    expect("secret", SECRET ", " SECRET, 0, NULL);
+    expect_fit((const char *const[]){"secret", SECRET, "secret_file", "f", NULL}, PRESENCE_EOPTION, "secret_file");
+    expect_fit((const char *const[]){"secret", SECRET, "insecure", "1", NULL}, PRESENCE_EOPTION, "insecure excludes");
+    expect_fit((const char *const[]){"secret_file", "f", "tls_ca", "c", NULL}, PRESENCE_EOPTION, "exclude");
+    expect_fit((const char *const[]){"tls_cert", "c", "tls_ca", "c", NULL}, PRESENCE_EOPTION, "tls_key is missing");
+    expect_fit((const char *const[]){"tls_name", "a.example", NULL}, PRESENCE_EOPTION, "tls_name needs");
+    expect_fit((const char *const[]){"join", "there.example:1", NULL}, 0, ""); /* judged when it is resolved */
+    expect_open((const char *const[]){"secret_file", "/nowhere/at/all", NULL}, PRESENCE_EOPTION, "option secret_file");
+    expect_open((const char *const[]){"tls_cert", "/no", "tls_key", "/no", "tls_ca", "/no", NULL}, PRESENCE_EOPTION,
+                "option tls_cert: \"/no\"");
 }
 
 static void impossible_combinations(void **state) {
@@ -118,7 +147,7 @@ static void environment(void **state) {
     assert_non_null(strstr(presence_config_message(config), "20 to 60000"));
     unsetenv("LIBPRESENCE_HEARTBEAT_MS");
     setenv("LIBPRESENCE_SECRET", "x", 1);
-    assert_int_equal(presence_config_load_env(config), PRESENCE_EUNSUPPORTED);
+    assert_int_equal(presence_config_load_env(config), PRESENCE_EOPTION);
     unsetenv("LIBPRESENCE_SECRET");
     unsetenv("LIBPRESENCE_CLUSTER");
     presence_config_free(config);
@@ -175,6 +204,7 @@ int main(void) {
         cmocka_unit_test(addresses),
         cmocka_unit_test(unbuilt_features_are_refused_by_name),
         cmocka_unit_test(impossible_combinations),
+        cmocka_unit_test(security),
         cmocka_unit_test(environment),
         cmocka_unit_test(null_arguments),
         cmocka_unit_test(a_failed_set_keeps_the_value),

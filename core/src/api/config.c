@@ -19,9 +19,16 @@ presence_config *presence_config_new(void) {
     return config;
 }
 
+/* One of them is the secret. */
+static void release_value(char *value) {
+    if (!value) return;
+    explicit_bzero(value, strlen(value));
+    free(value);
+}
+
 void presence_config_free(presence_config *config) {
     if (!config) return;
-    for (int i = 0; i < PR_OPTIONS; i++) free(config->values[i]);
+    for (int i = 0; i < PR_OPTIONS; i++) release_value(config->values[i]);
     free(config);
 }
 
@@ -92,11 +99,12 @@ static int set_value(presence_config *config, int option, const char *value) {
         if (is_default(row, value)) return 0;
         return pr_config_fail(config, PRESENCE_EUNSUPPORTED, "option %s is not supported by this version", row->name);
     }
-    int failed = pr_config_check_value(config, option, value);
+    int failed = pr_config_check_built(config, option, value);
+    if (!failed) failed = pr_config_check_value(config, option, value);
     if (failed) return failed;
     char *copy = strdup(value);
     if (!copy) return pr_config_fail(config, PRESENCE_ENOMEM, "option %s: out of memory", row->name);
-    free(config->values[option]);
+    release_value(config->values[option]);
     config->values[option] = copy;
     return 0;
 }
@@ -130,6 +138,8 @@ int presence_config_load_env(presence_config *config) {
     }
     return 0;
 }
+
+int presence_config_check(presence_config *config) { return config ? pr_config_check_all(config) : PRESENCE_EINVAL; }
 
 const char *presence_config_message(const presence_config *config) { return config ? config->message : ""; }
 

@@ -42,6 +42,13 @@ enum pr_transport_kind { PR_TRANSPORT_MESH = 0, PR_TRANSPORT_MEMORY = 1 };
 /* Writes the message and returns code. */
 int pr_config_fail(presence_config *, int code, const char *form, ...) __attribute__((format(printf, 3, 4)));
 
+/* security_check.c: which of secret, certificates or neither; what is beyond loopback needs one of them, or insecure */
+enum pr_security { PR_SECURITY_NONE, PR_SECURITY_INSECURE, PR_SECURITY_TLS };
+enum pr_security pr_config_security(const presence_config *);
+int pr_config_check_security(presence_config *);
+int pr_config_check_built(presence_config *, int option, const char *value); /* a library without OpenSSL */
+int pr_config_check_secret(presence_config *, const char *value);
+
 /* config_check.c: 0, or a code with the message written */
 int pr_config_check_value(presence_config *, int option, const char *value);
 int pr_config_check_all(presence_config *);

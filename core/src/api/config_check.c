@@ -63,12 +63,6 @@ static int check_address(presence_config *config, const pr_option_row *row, cons
     if (pr_address_parse(value, out, &why) != 0) {
         return pr_config_fail(config, PRESENCE_EOPTION, "option %s: \"%.80s\": %s", row->name, value, why);
     }
-    if (out->numeric && !out->loopback) {
-        return pr_config_fail(config, PRESENCE_EUNSUPPORTED,
-                              "option %s: \"%.80s\" is beyond loopback, which this version does not support "
-                              "(it has no authentication yet)",
-                              row->name, value);
-    }
     return 0;
 }
 
@@ -77,7 +71,7 @@ static int check_listen(presence_config *config, const pr_option_row *row, const
     if (*value == 0) return 0;
     int failed = check_address(config, row, value, &address);
     if (failed) return failed;
-    if (!address.loopback) {
+    if (!address.loopback && !address.numeric) {
         return pr_config_fail(config, PRESENCE_EOPTION,
                               "option listen: \"%.80s\": the host must be a numeric address (or localhost)", value);
     }
@@ -113,7 +107,10 @@ static int check_addresses(presence_config *config, int option, const char *valu
 int pr_config_check_value(presence_config *config, int option, const char *value) {
     const pr_option_row *row = &pr_option_table[option];
     switch (row->kind) {
-    case PR_KIND_TEXT: return check_text(config, row, value);
+    case PR_KIND_TEXT: {
+        int failed = check_text(config, row, value);
+        return failed || option != PR_OPTION_secret ? failed : pr_config_check_secret(config, value);
+    }
     case PR_KIND_NUMBER: return check_number(config, row, value);
     case PR_KIND_CHOICE: return check_choice(config, option, value);
     case PR_KIND_FLAG: return check_flag(config, row, value);
@@ -148,5 +145,5 @@ int pr_config_check_all(presence_config *config) {
     if (pr_config_number(config, PR_OPTION_observer) && listens) {
         return pr_config_fail(config, PRESENCE_EOPTION, "option observer needs an empty listen: it is dial-only");
     }
-    return 0;
+    return pr_config_check_security(config);
 }

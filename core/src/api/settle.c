@@ -147,6 +147,20 @@ static void hook_log(void *owner, int level, const char *line) {
     pr_log_line(&((presence_tracker *)owner)->lines, level, "%s", line);
 }
 
+/* What the network alone knows of: a peer that is refused before the engine could hear it. */
+static void hook_error(void *owner, int code, const char *text) {
+    presence_tracker *tracker = owner;
+    pthread_rwlock_wrlock(&tracker->lock);
+    if (pr_queue_reserve(&tracker->queue) == 0) {
+        pthread_mutex_lock(&tracker->events);
+        on_error(tracker, code, text);
+        tracker->want_signal = true;
+        pthread_mutex_unlock(&tracker->events);
+    }
+    hook_unlock(tracker);
+    hook_turn(tracker);
+}
+
 static void tell_why(presence_tracker *tracker, pr_note *last) {
     bool conflict = tracker->end == PRESENCE_ENAME;
     const char *text = conflict ? tracker->ended_text : tracker->crashed ? "crashed by the test" : "stopped";
@@ -177,7 +191,7 @@ static void hook_ended(void *owner) {
 }
 
 pr_transport_hooks pr_settle_hooks(presence_tracker *tracker) {
-    pr_transport_hooks hooks = {tracker,   hook_lock,      hook_settle, hook_unlock,
-                                hook_turn, hook_congested, hook_ended,  hook_log};
+    pr_transport_hooks hooks = {tracker,        hook_lock,  hook_settle, hook_unlock, hook_turn,
+                                hook_congested, hook_ended, hook_log,    hook_error};
     return hooks;
 }

@@ -187,6 +187,26 @@ static int make_engine(presence_tracker *tracker, presence_config *config, pr_vi
     return failed ? pr_config_fail(config, failed, "the tracker could not be made: %s", presence_strerror(failed)) : 0;
 }
 
+static pr_tls_settings tls_settings(const presence_config *config) {
+    pr_tls_settings settings = {
+        pr_config_text(config, PR_OPTION_cluster),     pr_config_text(config, PR_OPTION_secret),
+        pr_config_text(config, PR_OPTION_secret_file), pr_config_text(config, PR_OPTION_tls_cert),
+        pr_config_text(config, PR_OPTION_tls_key),     pr_config_text(config, PR_OPTION_tls_ca),
+        pr_config_text(config, PR_OPTION_tls_name)};
+    return settings;
+}
+
+static int secure_net(presence_tracker *tracker, presence_config *config) {
+    enum pr_security security = pr_config_security(config);
+    char why[PR_TLS_WHY_MAX];
+    pr_tls *tls = NULL;
+    pr_tls_settings settings = tls_settings(config);
+    int failed = security == PR_SECURITY_TLS ? pr_tls_new(tracker->alloc, &settings, &tls, why) : 0;
+    if (failed) return pr_config_fail(config, failed, "%s", why);
+    pr_net_secure(tracker->net, tls, security != PR_SECURITY_NONE);
+    return 0;
+}
+
 static int make_net(presence_tracker *tracker, presence_config *config, pr_virtual *network, bool alone) {
     const char *listen = alone ? "" : pr_config_text(config, PR_OPTION_listen), *why = NULL;
     const char *name = pr_config_text(config, PR_OPTION_name);
@@ -197,7 +217,7 @@ static int make_net(presence_tracker *tracker, presence_config *config, pr_virtu
         return pr_config_fail(config, failed, "listen on \"%s\": %s", listen, why ? why : presence_strerror(failed));
     }
     pr_transport_address(tracker->net, tracker->address, sizeof tracker->address);
-    return 0;
+    return network ? 0 : secure_net(tracker, config);
 }
 
 static int make_locks(presence_tracker *tracker) {

@@ -4,7 +4,8 @@
  * id of the DIAL.
  * Failure paths, each ends in one dial_failed:
  *   the text cannot be parsed, or the name does not resolve: unresolved.
- *   the address is beyond loopback (no security in this version): unreachable, with a log line.
+ *   the address is beyond loopback and no security is configured: unreachable, with a log line.
+ *   the other end cannot prove that it belongs (prove.c): unreachable.
  *   refused; a connection to itself (a free local port that happened to dial itself) counts as refused.
  *   no route and the like: unreachable. The time-out passes, in the resolver's queue too: timeout.
  *   a name with several addresses: the next one is tried; the end of the last is told.
@@ -77,13 +78,15 @@ static void connect_next(pr_conn *conn) {
         return;
     }
     const struct sockaddr *address = (const struct sockaddr *)&conn->addresses[conn->addresses_at++];
+    conn->near = pr_socket_loopback(address);
     int failed = uv_tcp_connect(&conn->connect, &conn->tcp, address, on_connect);
     if (failed) pr_net_dial_fail(conn, end_of(failed));
 }
 
 static void refuse_remote(pr_conn *conn) {
     char line[400];
-    snprintf(line, sizeof line, "dial.unsupported host=%s reason=\"beyond loopback, and no security is configured\"",
+    snprintf(line, sizeof line,
+             "dial.refused host=%s reason=\"beyond loopback, and neither secret nor certificates are configured\"",
              conn->host);
     conn->net->hooks.log(conn->net->hooks.owner, PRESENCE_LOG_WARNING, line);
     pr_net_dial_fail(conn, PR_DIAL_UNREACHABLE);
@@ -99,7 +102,8 @@ void pr_net_dial_resolved(pr_conn *conn, const struct addrinfo *list) {
     bool any = false;
     for (const struct addrinfo *a = list; a && conn->addresses_size < PR_RESOLVED_MAX; a = a->ai_next) {
         any = true;
-        if (!pr_socket_loopback(a->ai_addr) || a->ai_addrlen > sizeof conn->addresses[0]) continue;
+        if (a->ai_addrlen > sizeof conn->addresses[0]) continue;
+        if (!conn->net->beyond && !pr_socket_loopback(a->ai_addr)) continue;
         memcpy(&conn->addresses[conn->addresses_size], a->ai_addr, a->ai_addrlen);
         set_port(&conn->addresses[conn->addresses_size++], conn->port);
     }
@@ -133,7 +137,7 @@ void pr_net_dial_start(pr_net *net, const pr_action *action) {
     uv_timer_start(&conn->timer, on_timeout, conn->timeout_ms, 0);
     if (!pr_address_socket(&address, address.port_low, &conn->addresses[0], &size)) {
         pr_net_resolve(conn);
-    } else if (!address.loopback) {
+    } else if (!address.loopback && !net->beyond) {
         refuse_remote(conn);
     } else {
         conn->addresses_size = 1;

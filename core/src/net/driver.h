@@ -5,6 +5,7 @@
 #include "address.h"
 #include "net.h"
 #include "outbox.h"
+#include "tls.h"
 #include <netdb.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -22,10 +23,14 @@
 #define PR_RESOLVED_MAX    4
 #define PR_UNMADE_MAX      32
 #define PR_DESCRIPTORS_MAX 1024
+#define PR_PROVING_MAX     256 /* connections that were accepted and have proven nothing yet */
+#define PR_PROVING_ADDRESS 64  /* of these from one address */
+#define PR_SEALED_MAX      (2 * PR_WRITE_TARGET + 2 * PR_FRAME_MAX)
 
 enum pr_net_conn_state {
     PR_CONN_RESOLVING = 1, /* waits for the resolver */
     PR_CONN_CONNECTING,
+    PR_CONN_PROVING, /* TLS; the engine knows nothing of it */
     PR_CONN_OPEN,
     PR_CONN_CLOSING, /* the engine is done with it: writes what was sent, waits for the end of the peer */
     PR_CONN_CLOSED   /* handles are being closed */
@@ -53,8 +58,12 @@ typedef struct pr_conn {
     uv_shutdown_t shutdown;
     bool writing, shut, peer_ended;
     pr_notice notice;
-    pr_buffer rest; /* the beginning of a frame */
-    uint64_t taken; /* bytes the engine took */
+    pr_buffer rest;                /* the beginning of a frame */
+    pr_tls_link *tls;              /* NULL: plain, or nothing was said yet */
+    pr_buffer sealed;              /* what is being written, with TLS */
+    bool proving, near;            /* is on the list of those who have proven nothing; the other end is loopback */
+    struct pr_conn *older, *newer; /* of that list */
+    uint64_t taken;                /* bytes the engine took */
     /* out[first, sent) is written and to be released under the lock, [sent, sent + flying) is being written */
     pr_bytes **out;
     size_t out_room, first, sent, flying, out_size;
@@ -70,6 +79,19 @@ typedef struct pr_slot {
     pr_conn *conn;
     uint32_t generation;
 } pr_slot;
+
+/* Why a connection is refused: those of TLS, and a few more. */
+enum pr_doubt { PR_DOUBT_LATE = PR_TLS_DOUBTS, PR_DOUBT_GONE, PR_DOUBT_CROWD, PR_DOUBTS };
+
+typedef struct pr_told {
+    uint64_t at, untold; /* mono ms of the last line, 0 = never; how many went without one since */
+} pr_told;
+
+typedef struct pr_proving {
+    pr_conn *oldest, *newest;
+    size_t size;
+    pr_told told[PR_DOUBTS];
+} pr_proving;
 
 /* The name that is looked up, one at a time. */
 typedef struct pr_lookup pr_lookup;
@@ -118,6 +140,11 @@ typedef struct pr_net {
     pr_slot *slots;
     size_t slots_room, conns, free_from;
     pr_resolver resolver;
+    pr_tls *tls; /* NULL: links are plain */
+    bool beyond; /* addresses beyond loopback may be dialled */
+    pr_proving proving;
+    uv_timer_t files;                            /* of tls: looked at now and then */
+    char *opened;                                /* PR_READ_ROOM plain bytes, with tls */
     _Atomic int descriptors[PR_DESCRIPTORS_MAX]; /* of open links by slot, + 1; for a forked child */
     char read_room[PR_READ_ROOM];
     _Atomic uint64_t links, bytes_in, bytes_out, dials, dial_failures;
@@ -136,13 +163,24 @@ void pr_net_release_orphans(pr_net *); /* locked */
 pr_conn *pr_net_conn_new(pr_net *); /* NULL: no memory */
 pr_conn *pr_net_conn_find(pr_net *, pr_link);
 int pr_net_conn_tcp(pr_conn *);                        /* makes its socket handle */
-void pr_net_conn_open(pr_conn *);                      /* connected: tells the engine, reads */
+void pr_net_conn_open(pr_conn *);                      /* connected: proves itself, or is up */
+void pr_net_conn_up(pr_conn *);                        /* tells the engine, reads */
+bool pr_net_conn_listen(pr_conn *);                    /* bytes are read from now on; false: they cannot */
+void pr_net_conn_flush(pr_conn *);                     /* writes what TLS has to say */
 void pr_net_conn_end(pr_conn *, int down);             /* lost: down = enum pr_link_end, 0 = the engine knows */
 void pr_net_conn_linger(pr_conn *, uint32_t limit_ms); /* closes after what was sent is written */
 void pr_net_conn_notice(pr_conn *);                    /* puts it on the list */
 void pr_net_conn_tell(pr_net *, pr_time);              /* locked: tells all notices to the engine */
 bool pr_net_conn_send(pr_conn *, pr_bytes *); /* takes the reference; false: no memory, it does not, the link ended */
 void pr_net_conn_free_if_done(pr_conn *);
+
+/* prove.c */
+void pr_net_prove(pr_conn *); /* its socket is connected; host and port say whose it is */
+void pr_net_prove_read(pr_conn *, const uint8_t *data, size_t size);
+void pr_net_prove_lost(pr_conn *);
+void pr_net_prove_doubt(pr_conn *); /* an open link broke: tells why, if TLS knows */
+void pr_net_prove_forget(pr_conn *);
+void pr_net_prove_watch(pr_net *);
 
 /* dial.c */
 void pr_net_dial_start(pr_net *, const pr_action *);

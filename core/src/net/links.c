@@ -56,6 +56,7 @@ pr_conn *pr_net_conn_new(pr_net *net) {
     conn->slot = slot;
     conn->handles = 1;
     pr_buffer_init(&conn->rest, net->alloc, PR_FRAME_MAX + 2 * PR_READ_ROOM);
+    pr_buffer_init(&conn->sealed, net->alloc, PR_SEALED_MAX);
     uv_timer_init(&net->loop, &conn->timer);
     conn->timer.data = conn;
     net->slots[slot].conn = conn;
@@ -114,6 +115,8 @@ void pr_net_conn_free_if_done(pr_conn *conn) {
     if (conn->slot < net->free_from) net->free_from = conn->slot;
     net->conns--;
     pr_buffer_free(&conn->rest);
+    pr_buffer_free(&conn->sealed);
+    pr_tls_link_free(conn->tls);
     pr_delete(net->alloc, conn->out, conn->out_room * sizeof *conn->out);
     pr_delete(net->alloc, conn, sizeof *conn);
 }
@@ -141,7 +144,20 @@ static void tune(pr_conn *conn) {
 #endif
 }
 
+bool pr_net_conn_listen(pr_conn *conn) {
+    int failed = uv_read_start((uv_stream_t *)&conn->tcp, on_alloc, on_read);
+    return failed == 0 || failed == UV_EALREADY;
+}
+
 void pr_net_conn_open(pr_conn *conn) {
+    tune(conn);
+    if (conn->net->tls)
+        pr_net_prove(conn);
+    else
+        pr_net_conn_up(conn);
+}
+
+void pr_net_conn_up(pr_conn *conn) {
     pr_net *net = conn->net;
     uv_timer_stop(&conn->timer);
     conn->state = PR_CONN_OPEN;
@@ -149,8 +165,7 @@ void pr_net_conn_open(pr_conn *conn) {
     conn->notice.up = true;
     pr_net_conn_notice(conn);
     atomic_fetch_add_explicit(&net->links, 1, memory_order_relaxed);
-    tune(conn);
-    if (uv_read_start((uv_stream_t *)&conn->tcp, on_alloc, on_read) != 0) pr_net_conn_end(conn, PR_END_RESET);
+    if (!pr_net_conn_listen(conn)) pr_net_conn_end(conn, PR_END_RESET);
 }
 
 /* ---- closing ---- */
@@ -170,10 +185,18 @@ void pr_net_conn_end(pr_conn *conn, int down) {
         pr_net_conn_notice(conn);
     }
     if (conn->state == PR_CONN_RESOLVING) pr_net_resolve_forget(conn);
+    pr_net_prove_forget(conn);
     conn->state = PR_CONN_CLOSED;
-    if (conn->id) keep_descriptor(conn, -1);
+    keep_descriptor(conn, -1);
     uv_close((uv_handle_t *)&conn->timer, on_closed);
     if (conn->started && !uv_is_closing((uv_handle_t *)&conn->tcp)) uv_close((uv_handle_t *)&conn->tcp, on_closed);
+}
+
+static void lost(pr_conn *conn, int down) {
+    if (conn->state == PR_CONN_PROVING)
+        pr_net_prove_lost(conn);
+    else
+        pr_net_conn_end(conn, down);
 }
 
 static void on_linger_over(uv_timer_t *timer) { pr_net_conn_end(timer->data, 0); }
@@ -197,7 +220,7 @@ static void shut_when_written(pr_conn *conn) {
 }
 
 void pr_net_conn_linger(pr_conn *conn, uint32_t limit_ms) {
-    if (conn->state != PR_CONN_OPEN && conn->state != PR_CONN_CLOSING) return;
+    if (conn->state != PR_CONN_OPEN && conn->state != PR_CONN_CLOSING && conn->state != PR_CONN_PROVING) return;
     conn->state = PR_CONN_CLOSING;
     uv_timer_start(&conn->timer, on_linger_over, limit_ms, 0);
     uv_read_start((uv_stream_t *)&conn->tcp, on_alloc, on_read); /* if it was paused; else it reads already */
@@ -206,6 +229,13 @@ void pr_net_conn_linger(pr_conn *conn, uint32_t limit_ms) {
 
 /* ---- reading ---- */
 static void on_pause_over(uv_timer_t *timer);
+static void take_opened(pr_conn *);
+
+static bool paused(const pr_conn *conn) { return uv_is_active((const uv_handle_t *)&conn->timer) != 0; }
+
+static bool turn_is_long(const pr_net *net) {
+    return net->read_since && uv_hrtime() - net->read_since >= PR_READ_TURN_NS;
+}
 
 static void pause_reading(pr_conn *conn, uint64_t ms) {
     uv_read_stop((uv_stream_t *)&conn->tcp);
@@ -251,7 +281,8 @@ static void on_pause_over(uv_timer_t *timer) {
     pr_conn *conn = timer->data;
     if (conn->state != PR_CONN_OPEN) return;
     feed_rest(conn);
-    if (conn->state != PR_CONN_OPEN || uv_is_active((uv_handle_t *)&conn->timer)) return;
+    if (conn->state == PR_CONN_OPEN && conn->tls && !paused(conn)) take_opened(conn);
+    if (conn->state != PR_CONN_OPEN || paused(conn)) return;
     uv_read_start((uv_stream_t *)&conn->tcp, on_alloc, on_read);
 }
 
@@ -268,6 +299,33 @@ static void take(pr_conn *conn, const uint8_t *data, size_t size) {
     if (conn->rest.failed && conn->state == PR_CONN_OPEN) pr_net_conn_end(conn, PR_END_RESET);
 }
 
+/* What TLS has opened of the bytes it was given; they stay there while reading pauses. */
+static void take_opened(pr_conn *conn) {
+    char *to = conn->net->opened;
+    ssize_t size = 1;
+    while (size > 0 && conn->state == PR_CONN_OPEN && !paused(conn)) {
+        size = pr_tls_link_read(conn->tls, to, PR_READ_ROOM);
+        if (size > 0) take(conn, (const uint8_t *)to, (size_t)size);
+        if (conn->state == PR_CONN_OPEN && turn_is_long(conn->net) && !paused(conn)) pause_reading(conn, 0);
+    }
+    if (conn->state != PR_CONN_OPEN) return;
+    if (size < 0) {
+        pr_net_prove_doubt(conn);
+        pr_net_conn_end(conn, PR_END_CLOSED);
+        return;
+    }
+    pr_net_conn_flush(conn);
+}
+
+static void take_sealed(pr_conn *conn, const uint8_t *data, size_t size) {
+    if (conn->state == PR_CONN_PROVING) {
+        pr_net_prove_read(conn, data, size);
+    } else if (!pr_tls_link_take(conn->tls, data, size)) {
+        pr_net_conn_end(conn, PR_END_RESET);
+    }
+    if (conn->state == PR_CONN_OPEN) take_opened(conn);
+}
+
 static int end_of(ssize_t error) {
     if (error == UV_EOF) return PR_END_CLOSED;
     return error == UV_ETIMEDOUT ? PR_END_TIMEOUT : PR_END_RESET;
@@ -282,15 +340,17 @@ static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *from) {
         return;
     }
     if (size < 0) {
-        pr_net_conn_end(conn, end_of(size));
+        lost(conn, end_of(size));
         return;
     }
     atomic_fetch_add_explicit(&conn->net->bytes_in, (uint64_t)size, memory_order_relaxed);
     uint64_t *since = &conn->net->read_since;
     if (*since == 0) *since = uv_hrtime();
-    if (conn->state == PR_CONN_OPEN) take(conn, (const uint8_t *)from->base, (size_t)size);
-    bool paused = uv_is_active((uv_handle_t *)&conn->timer);
-    if (conn->state == PR_CONN_OPEN && uv_hrtime() - *since >= PR_READ_TURN_NS && !paused) pause_reading(conn, 0);
+    if (conn->state == PR_CONN_PROVING || (conn->state == PR_CONN_OPEN && conn->tls))
+        take_sealed(conn, (const uint8_t *)from->base, (size_t)size);
+    else if (conn->state == PR_CONN_OPEN)
+        take(conn, (const uint8_t *)from->base, (size_t)size);
+    if (conn->state == PR_CONN_OPEN && turn_is_long(conn->net) && !paused(conn)) pause_reading(conn, 0);
 }
 
 /* ---- writing ---- */
@@ -324,33 +384,61 @@ static void on_written(uv_write_t *write, int status) {
     size_t size = 0;
     conn->writing = false;
     if (status != 0) {
-        pr_net_conn_end(conn, status == UV_ETIMEDOUT ? PR_END_TIMEOUT : PR_END_RESET);
+        lost(conn, status == UV_ETIMEDOUT ? PR_END_TIMEOUT : PR_END_RESET);
         return;
     }
     for (size_t i = 0; i < conn->flying; i++) size += conn->out[conn->sent + i]->size;
     conn->sent += conn->flying;
+    if (conn->flying > 0) pr_net_conn_notice(conn);
     conn->flying = 0;
     conn->notice.written += size;
-    pr_net_conn_notice(conn);
-    atomic_fetch_add_explicit(&conn->net->bytes_out, size, memory_order_relaxed);
+    atomic_fetch_add_explicit(&conn->net->bytes_out, conn->tls ? conn->sealed.size : size, memory_order_relaxed);
     if (conn->state == PR_CONN_CLOSED) return;
     write_next(conn);
     shut_when_written(conn);
 }
 
-static void write_next(pr_conn *conn) {
-    uv_buf_t buffers[PR_WRITE_BUFFERS];
+/* The next frames as one buffer of ciphertext, after what TLS itself has to say. Returns how many buffers: 0 or 1. */
+static size_t seal(pr_conn *conn, uv_buf_t *out) {
     size_t count = 0, size = 0;
-    if (conn->writing || conn->sent == conn->out_size) return;
+    pr_buffer_clear(&conn->sealed);
+    while (conn->sent + count < conn->out_size && size < PR_WRITE_TARGET) {
+        pr_bytes *bytes = conn->out[conn->sent + count++];
+        if (!pr_tls_link_write(conn->tls, bytes->data, bytes->size)) break;
+        size += bytes->size;
+    }
+    if (!pr_tls_link_output(conn->tls, &conn->sealed) || (count > 0 && pr_tls_link_doubt(conn->tls))) {
+        lost(conn, PR_END_RESET);
+        return 0;
+    }
+    conn->flying = count;
+    *out = uv_buf_init((char *)conn->sealed.data, (unsigned)conn->sealed.size);
+    return conn->sealed.size > 0;
+}
+
+static size_t gather(pr_conn *conn, uv_buf_t *out) {
+    size_t count = 0, size = 0;
     while (count < PR_WRITE_BUFFERS && conn->sent + count < conn->out_size && size < PR_WRITE_TARGET) {
         pr_bytes *bytes = conn->out[conn->sent + count];
-        buffers[count++] = uv_buf_init((char *)bytes->data, (unsigned)bytes->size);
+        out[count++] = uv_buf_init((char *)bytes->data, (unsigned)bytes->size);
         size += bytes->size;
     }
     conn->flying = count;
+    return count;
+}
+
+static void write_next(pr_conn *conn) {
+    uv_buf_t buffers[PR_WRITE_BUFFERS];
+    if (conn->writing) return;
+    size_t count = conn->tls ? seal(conn, buffers) : gather(conn, buffers);
+    if (count == 0) return;
     conn->writing = true;
     conn->write.data = conn;
     if (uv_write(&conn->write, (uv_stream_t *)&conn->tcp, buffers, (unsigned)count, on_written) == 0) return;
     conn->writing = false;
-    pr_net_conn_end(conn, PR_END_RESET);
+    lost(conn, PR_END_RESET);
+}
+
+void pr_net_conn_flush(pr_conn *conn) {
+    if (conn->state != PR_CONN_CLOSED) write_next(conn);
 }

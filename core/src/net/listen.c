@@ -84,7 +84,18 @@ static void pause_accepting(pr_net *net, int failed) {
     net->hooks.log(net->hooks.owner, PRESENCE_LOG_WARNING, line);
 }
 
-static void adopt(pr_net *net, int fd) {
+/* Whose connection it is, for the log, and for the name in its certificate. */
+static void note_peer(pr_conn *conn, const struct sockaddr *from) {
+    char text[PR_ADDRESS_MAX + 1];
+    pr_address address;
+    const char *why;
+    if (!pr_socket_text(from, text, sizeof text) || pr_address_parse(text, &address, &why) != 0) return;
+    memcpy(conn->host, address.host, sizeof conn->host);
+    conn->port = address.port_low;
+    conn->near = address.loopback;
+}
+
+static void adopt(pr_net *net, int fd, const struct sockaddr *from) {
     pr_conn *conn = pr_net_conn_new(net);
     if (!conn) {
         close(fd);
@@ -95,6 +106,7 @@ static void adopt(pr_net *net, int fd) {
         pr_net_conn_end(conn, 0);
         return;
     }
+    if (net->tls) note_peer(conn, from);
     pr_net_conn_open(conn);
 }
 
@@ -111,9 +123,12 @@ static void on_acceptable(uv_poll_t *poll, int status, int events) {
         return;
     }
     for (int i = 0; i < ACCEPT_RUN; i++) {
-        int fd = accept4(net->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        struct sockaddr_storage from;
+        socklen_t size = sizeof from;
+        memset(&from, 0, sizeof from);
+        int fd = accept4(net->listen_fd, (struct sockaddr *)&from, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd >= 0) {
-            adopt(net, fd);
+            adopt(net, fd, (struct sockaddr *)&from);
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
             return;
         } else if (!peer_is_gone(errno)) {

@@ -146,6 +146,8 @@ static int loop_init(pr_net *net) {
     net->loop_ready = true;
     net->loop.data = net->async.data = net->prepare.data = net->check.data = net;
     uv_timer_init(&net->loop, &net->timer);
+    uv_timer_init(&net->loop, &net->files);
+    net->files.data = net;
     uv_idle_init(&net->loop, &net->idle);
     uv_prepare_init(&net->loop, &net->prepare);
     uv_check_init(&net->loop, &net->check);
@@ -185,7 +187,9 @@ static int start_thread(pr_net *net) {
 static int start(pr_transport *transport, pr_engine *engine) {
     pr_net *net = of(transport);
     net->engine = engine;
+    if (net->tls && !(net->opened = pr_new(net->alloc, PR_READ_ROOM))) return PRESENCE_ENOMEM;
     if (net->listen_fd >= 0 && pr_net_listen_start(net) != 0) return PRESENCE_EINTERNAL;
+    pr_net_prove_watch(net);
     int failed = start_thread(net);
     net->started = failed == 0;
     return failed;
@@ -206,7 +210,8 @@ static void join(pr_transport *transport) {
 /* Only here, when no other thread can wake it any more: sending to a closed async handle ends the process. */
 static void close_loop(pr_net *net) {
     uv_handle_t *own[] = {(uv_handle_t *)&net->async,   (uv_handle_t *)&net->timer, (uv_handle_t *)&net->idle,
-                          (uv_handle_t *)&net->prepare, (uv_handle_t *)&net->check, (uv_handle_t *)&net->resolver.done};
+                          (uv_handle_t *)&net->prepare, (uv_handle_t *)&net->check, (uv_handle_t *)&net->resolver.done,
+                          (uv_handle_t *)&net->files};
     pr_net_listen_close(net);
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) uv_close(own[i], NULL);
     uv_run(&net->loop, UV_RUN_DEFAULT);
@@ -220,6 +225,8 @@ static void free_net(pr_transport *transport) {
     pr_outbox_free(&net->batch, net->alloc, net->batch_at);
     pr_outbox_free(&net->outbox, net->alloc, 0);
     pr_delete(net->alloc, net->slots, net->slots_room * sizeof *net->slots);
+    pr_delete(net->alloc, net->opened, PR_READ_ROOM);
+    pr_tls_free(net->tls);
     pr_delete(net->alloc, net, sizeof *net);
 }
 
@@ -309,4 +316,9 @@ int pr_net_new(const pr_alloc *alloc, const pr_transport_hooks *hooks, const cha
     }
     *out = &net->base;
     return 0;
+}
+
+void pr_net_secure(pr_transport *transport, pr_tls *tls, bool beyond) {
+    of(transport)->tls = tls;
+    of(transport)->beyond = beyond;
 }

@@ -4,10 +4,14 @@
 #define PR_NET_H
 
 #include "clock.h"
+#include "tls.h"
 #include "transport.h"
 
 /* listen: "" = dial only, else host:port or a range. Binds before it returns, so that errors are the caller's:
  * EADDRESS, EADDRINUSE, ENOMEM, EINTERNAL; *why: static text. No thread yet. */
 int pr_net_new(const pr_alloc *, const pr_transport_hooks *, const char *listen, pr_transport **out, const char **why);
+/* Before start: every link proves itself by tls (taken; NULL: plain); beyond: members beyond loopback may be dialled.
+ */
+void pr_net_secure(pr_transport *, pr_tls *tls, bool beyond);
 
 #endif

@@ -21,7 +21,8 @@ typedef struct pr_transport_hooks {
     void (*turn)(void *owner);                       /* unlocked, after every hold: wakes, log lines */
     bool (*congested)(void *owner, uint64_t now_ms); /* unlocked: events wait for a consumer that works them off */
     void (*ended)(void *owner);                      /* unlocked, its last act: everything is closed */
-    void (*log)(void *owner, int level, const char *line); /* unlocked */
+    void (*log)(void *owner, int level, const char *line);  /* unlocked */
+    void (*error)(void *owner, int code, const char *text); /* unlocked: an ERROR event and a line */
 } pr_transport_hooks;
 
 typedef struct pr_transport_counts {

@@ -1,0 +1,259 @@
+/* Trackers whose links prove themselves, and strangers who cannot: by secret, by certificate, over real sockets. */
+#include "tls_authority.h"
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/socket.h>
+
+#define SECRET "correct horse battery staple"
+
+static char folder[64], ca_file[128];
+static pem_files member;
+
+typedef struct lines {
+    char text[64][400];
+    size_t size;
+    pthread_mutex_t mutex;
+} lines;
+static lines told; /* of the tracker under test */
+
+static void on_line(int level, const char *line, void *user) {
+    lines *l = user;
+    (void)level;
+    pthread_mutex_lock(&l->mutex);
+    if (l->size < 64) snprintf(l->text[l->size++], sizeof l->text[0], "%s", line);
+    pthread_mutex_unlock(&l->mutex);
+}
+
+static size_t lines_with(const char *part) {
+    size_t count = 0;
+    pthread_mutex_lock(&told.mutex);
+    for (size_t i = 0; i < told.size; i++) count += strstr(told.text[i], part) != NULL;
+    pthread_mutex_unlock(&told.mutex);
+    return count;
+}
+
+static bool line_came(void *part) { return lines_with(part) > 0; }
+
+static void expect_line(const char *part) {
+    if (wait_until(line_came, (void *)(uintptr_t)part)) return;
+    for (size_t i = 0; i < told.size; i++) print_message("%s\n", told.text[i]);
+    fail_msg("no line has \"%s\"", part);
+}
+
+static presence_tracker *open_with(const char *const *options, const char *join, bool listening) {
+    presence_config *config = make_config(options);
+    presence_tracker *tracker = NULL;
+    if (join) assert_int_equal(presence_config_set(config, "join", join), 0);
+    if (listening) presence_config_set_log(config, on_line, &told);
+    if (presence_tracker_open(config, &tracker)) fail_msg("%s", presence_config_message(config));
+    presence_config_free(config);
+    return tracker;
+}
+
+static void address_of(presence_tracker *tracker, char out[80]) {
+    assert_int_equal(presence_tracker_address(tracker, out, 80), 0);
+}
+
+static bool has_two(void *tracker) { return count_metas(tracker, "room") == 2; }
+
+/* Both see what both track, through a snapshot and through a change. */
+static void expect_cluster(const char *const *a_options, const char *const *b_options) {
+    char address[80];
+    presence_tracker *a = open_with(a_options, NULL, true);
+    address_of(a, address);
+    track(a, open_owner(a), "room", "a", "{}");
+    presence_tracker *b = open_with(b_options, address, false);
+    track(b, open_owner(b), "room", "b", "{}");
+    if (!wait_until(has_two, a)) {
+        for (size_t i = 0; i < told.size; i++) print_message("%s\n", told.text[i]);
+        fail_msg("not seen");
+    }
+    assert_true(wait_until(has_two, b));
+    presence_tracker_close(b);
+    presence_tracker_close(a);
+    assert_int_equal(lines_with("error"), 0);
+}
+
+static const char *const by_secret[] = {"secret", SECRET, "heartbeat_ms", "200", "connect_timeout_ms", "10000", NULL};
+
+static void members_with_one_secret(void **state) {
+    (void)state;
+    const char *const two[] = {"secret", "a new one that comes soon, " SECRET, NULL};
+    expect_cluster(by_secret, by_secret);
+    expect_cluster(two, by_secret);
+}
+
+static void members_with_certificates(void **state) {
+    (void)state;
+    const char *const options[] = {"tls_cert", member.cert,          "tls_key", member.key, "tls_ca",
+                                   ca_file,    "connect_timeout_ms", "10000",   NULL};
+    expect_cluster(options, options);
+}
+
+static void many_presences_come_through(void **state) {
+    (void)state;
+    enum { MANY = 3000 };
+    char address[80], key[32];
+    presence_tracker *a = open_with(by_secret, NULL, false);
+    presence_owner owner = open_owner(a);
+    for (int i = 0; i < MANY; i++) {
+        snprintf(key, sizeof key, "user-%d", i);
+        track(a, owner, "room", key, "{\"status\":\"online\",\"device\":\"a rather long text to make frames grow\"}");
+    }
+    address_of(a, address);
+    presence_tracker *b = open_with(by_secret, address, false);
+    assert_int_equal(presence_wait_synced(b, PATIENCE_MS), 0);
+    assert_int_equal(count_metas(b, "room"), MANY);
+    presence_tracker_close(b);
+    presence_tracker_close(a);
+}
+
+/* ---- strangers ---- */
+static int dial(const char *address) {
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    to.sin_port = htons((uint16_t)atoi(strrchr(address, ':') + 1));
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    return fd;
+}
+
+/* Whatever it answers; until it closes. */
+static void expect_closed(int fd) {
+    char bytes[4096];
+    struct pollfd ready = {fd, POLLIN, 0};
+    for (ssize_t size = 1; size > 0;) {
+        if (poll(&ready, 1, PATIENCE_MS) != 1) fail_msg("not closed");
+        size = recv(fd, bytes, sizeof bytes, 0);
+    }
+    close(fd);
+}
+
+static void say(const char *address, const char *bytes, size_t size, const char *part) {
+    int fd = dial(address);
+    assert_int_equal(send(fd, bytes, size, MSG_NOSIGNAL), (ssize_t)size);
+    expect_closed(fd);
+    expect_line(part);
+}
+
+static void refused_member(const char *const *options, const char *address, const char *part) {
+    presence_tracker *stranger = open_with(options, address, false);
+    expect_line(part);
+    presence_tracker_close(stranger);
+}
+
+static bool is_up(void *tracker) {
+    presence_statistics stats = {.size = sizeof stats};
+    return presence_stats(tracker, &stats) == 0 && stats.members == 2;
+}
+
+static void strangers_are_told_apart(void **state) {
+    (void)state;
+    char address[80];
+    presence_tracker *a = open_with(by_secret, NULL, true);
+    address_of(a, address);
+    say(address, "LPRE\1\0\1\0aaaaaaaa", 16, "127.0.0.1");
+    expect_line("speaks the protocol without TLS");
+    say(address, "GET / HTTP/1.1\r\n\r\n", 18, "does not speak TLS (HTTP?)");
+    static const char old[] = "\x16\x03\x01\x00\x2d\x01\x00\x00\x29\x03\x03"
+                              "aaaaaaaabbbbbbbbccccccccdddddddd\x00\x00\x02\x13\x01\x01\x00";
+    say(address, old, sizeof old - 1, "TLS 1.3");
+    const char *const wrong[] = {"secret", "guessed by somebody else", NULL}, *const plain[] = {NULL};
+    refused_member(wrong, address, "another secret or another cluster");
+    const char *const elsewhere[] = {"secret", SECRET, "cluster", "chat", NULL};
+    refused_member(elsewhere, address, "another secret or another cluster");
+    presence_tracker *guest = open_with(plain, address, false);
+    expect_line("without TLS");
+    presence_tracker_close(guest);
+    assert_int_equal(lines_with(SECRET), 0);
+    assert_int_equal(lines_with("guessed by"), 0);
+    assert_int_equal(lines_with("without TLS"), 1); /* the second came within the rate */
+    presence_tracker *b = open_with(by_secret, address, false);
+    assert_true(wait_until(is_up, a));
+    presence_tracker_close(b);
+    presence_tracker_close(a);
+}
+
+/* Silence keeps nobody out, and a peer that sends a byte now and then is closed when its time is over. */
+static void silent_ones_keep_nobody_out(void **state) {
+    (void)state;
+    enum { SILENT = 300 };
+    static int silent[SILENT];
+    char address[80];
+    presence_tracker *a = open_with(by_secret, NULL, true);
+    address_of(a, address);
+    for (int i = 0; i < SILENT; i++) silent[i] = dial(address);
+    presence_tracker *b = open_with(by_secret, address, false);
+    assert_true(wait_until(is_up, a));
+    expect_line("too many connections that prove nothing");
+    expect_line("did not prove within 5 s");
+    for (int i = 0; i < SILENT; i++) expect_closed(silent[i]);
+    presence_tracker_close(b);
+    presence_tracker_close(a);
+}
+
+static bool fails(void *k) { return ((kept *)k)->errors > 0; }
+
+static bool error_came(void *of) {
+    void **both = of;
+    size_t delivered;
+    presence_drain(both[0], 100, keep, both[1], &delivered);
+    return fails(both[1]);
+}
+
+static void an_error_event_says_why(void **state) {
+    (void)state;
+    static kept seen;
+    char address[80];
+    presence_tracker *a = open_with(by_secret, NULL, false);
+    address_of(a, address);
+    memset(&seen, 0, sizeof seen);
+    int fd = dial(address);
+    assert_int_equal(send(fd, "nonsense", 8, MSG_NOSIGNAL), 8);
+    expect_closed(fd);
+    void *both[] = {a, &seen};
+    assert_true(wait_until(error_came, both));
+    assert_int_equal(seen.last_error, PRESENCE_EAUTH);
+    assert_non_null(strstr(seen.error_message, "does not speak TLS"));
+    presence_tracker_close(a);
+}
+
+static int forget_lines(void **state) {
+    (void)state;
+    pthread_mutex_lock(&told.mutex);
+    told.size = 0;
+    pthread_mutex_unlock(&told.mutex);
+    return 0;
+}
+
+static int set_up(void **state) {
+    (void)state;
+    pthread_mutex_init(&told.mutex, NULL);
+    make_folder(folder);
+    authority ca = authority_new("ours");
+    snprintf(ca_file, sizeof ca_file, "%s/ca.pem", folder);
+    write_certificate(ca_file, "w", ca.certificate);
+    write_member(folder, "member", &ca, "DNS:localhost,IP:127.0.0.1", -DAY, DAY, &member);
+    authority_free(&ca);
+    return 0;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    remove_folder(folder);
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(members_with_one_secret, forget_lines),
+        cmocka_unit_test_setup(members_with_certificates, forget_lines),
+        cmocka_unit_test_setup(many_presences_come_through, forget_lines),
+        cmocka_unit_test_setup(strangers_are_told_apart, forget_lines),
+        cmocka_unit_test_setup(silent_ones_keep_nobody_out, forget_lines),
+        cmocka_unit_test_setup(an_error_event_says_why, forget_lines),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
