@@ -382,19 +382,26 @@ static void unknown_frame_types_are_skipped(void **state) {
 
 static void at_most_64_wait_for_their_hello(void **state) {
     fixture *f = *state;
-    for (int i = 0; i < 64; i++) {
+    presence_statistics stats = {.size = sizeof stats};
+    for (int i = 0; i < 300; i++) {
         connect_raw(f);
         assert_false(f->closed);
+        pr_engine_stats(f->e, &stats);
+        assert_true(stats.links <= 64);
     }
-    connect_raw(f);
-    assert_true(f->closed);
+    assert_int_equal(f->w->nodes[0].last_error, PRESENCE_ELIMIT);
+    link_evil(f); /* a newcomer comes in, and stays when others crowd */
+    pr_link member = f->link;
+    for (int i = 0; i < 300; i++) connect_raw(f);
     f->w->now += 5001;
     pr_engine_tick(f->e, world_time(f->w));
     act(f);
-    presence_statistics stats = {.size = sizeof stats};
     pr_engine_stats(f->e, &stats);
-    assert_int_equal(stats.links, 0);
-    connect_raw(f);
+    assert_int_equal(stats.links, 1);
+    f->link = member;
+    f->closed = false;
+    pr_message message = empty(PR_HEARTBEAT);
+    say(f, &message);
     assert_false(f->closed);
 }
 

@@ -61,10 +61,21 @@ static void turn_away(pr_engine *e, pr_link id, uint64_t dial) {
         pr_action_close(e, id);
 }
 
+/* Silent ones keep no newcomer out: who has waited longest goes (protocol.md 3.13). */
+static void close_oldest_silent(pr_engine *e) {
+    for (pr_node *n = e->all_peers.next; n != &e->all_peers; n = n->next) {
+        pr_peer *peer = n->owner;
+        if (peer->dialled || peer->phase == PR_PHASE_OPEN) continue;
+        pr_action_error(e, PRESENCE_ELIMIT, "over %d peers have connected and said no HELLO", PR_HANDSHAKES_MAX);
+        pr_peer_close(e, peer, 0, NULL);
+        return;
+    }
+}
+
 void pr_engine_link_up(pr_engine *e, pr_link id, uint64_t dial, pr_time now) {
     pr_engine_note_time(e, now);
-    bool crowded = !dial && e->handshakes >= PR_HANDSHAKES_MAX && pr_rule(PR_RULE_handshake_limit);
-    pr_peer *peer = crowded || e->left || e->yielded ? NULL : peer_new(e, id, dial);
+    if (!dial && e->handshakes >= PR_HANDSHAKES_MAX && pr_rule(PR_RULE_handshake_limit)) close_oldest_silent(e);
+    pr_peer *peer = e->left || e->yielded ? NULL : peer_new(e, id, dial);
     if (!peer) {
         turn_away(e, id, dial);
         return;
