@@ -20,6 +20,7 @@ static const char help[] =
     "  --members N      names in every history, 2 to 7 (drawn from 2 to 4)\n"
     "  --events N       local calls and faults in every history (drawn from 40 to 299)\n"
     "  --jobs N         processes that share the histories (1)\n"
+    "  --broker         over a broker that loses, doubles, delays and reorders messages, instead of links\n"
     "  --trace          print every frame, fault, call and diff\n"
     "  --mutant NAME    with one rule of the protocol switched off (test builds only)\n"
     "  --help  --version\n"
@@ -31,23 +32,20 @@ enum {
     OPTION_SEED,
     OPTION_MEMBERS,
     OPTION_EVENTS,
+    OPTION_BROKER,
     OPTION_TRACE,
     OPTION_MUTANT,
     OPTION_JOBS
 };
 enum { OPTION_HELP = 100, OPTION_VERSION };
 
-static const struct option options[] = {{"runs", required_argument, NULL, OPTION_RUNS},
-                                        {"seconds", required_argument, NULL, OPTION_SECONDS},
-                                        {"seed", required_argument, NULL, OPTION_SEED},
-                                        {"members", required_argument, NULL, OPTION_MEMBERS},
-                                        {"events", required_argument, NULL, OPTION_EVENTS},
-                                        {"jobs", required_argument, NULL, OPTION_JOBS},
-                                        {"trace", no_argument, NULL, OPTION_TRACE},
-                                        {"mutant", required_argument, NULL, OPTION_MUTANT},
-                                        {"help", no_argument, NULL, OPTION_HELP},
-                                        {"version", no_argument, NULL, OPTION_VERSION},
-                                        {NULL, 0, NULL, 0}};
+static const struct option options[] = {
+    {"runs", required_argument, NULL, OPTION_RUNS},     {"seconds", required_argument, NULL, OPTION_SECONDS},
+    {"seed", required_argument, NULL, OPTION_SEED},     {"members", required_argument, NULL, OPTION_MEMBERS},
+    {"events", required_argument, NULL, OPTION_EVENTS}, {"broker", no_argument, NULL, OPTION_BROKER},
+    {"jobs", required_argument, NULL, OPTION_JOBS},     {"trace", no_argument, NULL, OPTION_TRACE},
+    {"mutant", required_argument, NULL, OPTION_MUTANT}, {"help", no_argument, NULL, OPTION_HELP},
+    {"version", no_argument, NULL, OPTION_VERSION},     {NULL, 0, NULL, 0}};
 
 static int number(const char *option, uint64_t least, uint64_t most, uint64_t *out) {
     char *end;
@@ -105,6 +103,7 @@ static int take(simulator_arguments *arguments, int option) {
         return code;
     case OPTION_EVENTS: arguments->plan.exact = true; return number("events", 0, 1000000, &arguments->plan.events);
     case OPTION_JOBS: return number("jobs", 1, SIMULATOR_JOBS_MAX, &arguments->jobs);
+    case OPTION_BROKER: arguments->plan.broker = true; return SIMULATOR_HELD;
     case OPTION_TRACE: arguments->plan.trace = stdout; return SIMULATOR_HELD;
     case OPTION_MUTANT: return take_mutant(arguments);
     case OPTION_HELP: fputs(help, stdout); break;

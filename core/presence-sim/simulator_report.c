@@ -5,6 +5,7 @@
 static void print_command(const simulator_arguments *arguments, const pr_sim_plan *plan) {
     printf("%s --seed %" PRIu64, arguments->program, plan->seed);
     if (plan->members != 0) printf(" --members %d", plan->members);
+    if (plan->broker) printf(" --broker");
     if (plan->exact) printf(" --events %" PRIu64, plan->events);
     if (arguments->mutant != NULL) printf(" --mutant %s", arguments->mutant);
     printf(" --trace\n");

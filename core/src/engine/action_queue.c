@@ -49,6 +49,14 @@ int pr_action_send(pr_engine *e, pr_link link, pr_bytes *bytes) {
     return 0;
 }
 
+int pr_action_publish(pr_engine *e, pr_subject subject, pr_bytes *bytes) {
+    pr_action *action = action_new(e, PR_ACTION_PUBLISH);
+    if (!action) return PRESENCE_ENOMEM;
+    action->as.publish.subject = subject;
+    action->as.publish.bytes = bytes;
+    return 0;
+}
+
 int pr_action_dial(pr_engine *e, uint64_t id, const char *address, uint32_t timeout_ms) {
     pr_action *action = action_new(e, PR_ACTION_DIAL);
     if (!action) return PRESENCE_ENOMEM;
@@ -161,6 +169,7 @@ void pr_actions_free(pr_engine *e) {
     pr_action action;
     while (pr_engine_next_action(e, &action)) {
         if (action.kind == PR_ACTION_SEND) pr_bytes_release(action.as.send.bytes);
+        if (action.kind == PR_ACTION_PUBLISH) pr_bytes_release(action.as.publish.bytes);
         if (action.kind == PR_ACTION_DIFF) pr_diff_free(action.as.diff);
     }
     pr_delete(e->alloc, e->actions, e->actions_room * sizeof *e->actions);

@@ -63,7 +63,7 @@ static uint8_t usable(const pr_engine *e, const pr_dial *dial, uint8_t at) {
 }
 
 static bool needed(const pr_engine *e, const pr_dial *dial) {
-    if (e->left || e->yielded) return false;
+    if (e->left || e->yielded || e->options.broker) return false;
     if (dial->seed) return !dial->seed->self && !seed_known(e, dial->seed);
     const pr_member *m = dial->member;
     return !pr_member_grave(m) && !m->observer && !pr_peer_of(m) && usable(e, dial, dial->next) < m->addresses_size;

@@ -63,6 +63,11 @@ static bool add(pr_engine *e, const pr_member *m, bool fixed, size_t *count, siz
     return true;
 }
 
+/* Fixed fields: the first time a record goes over a link, and always over a broker (3.4). */
+static bool wants_fixed(const pr_peer *peer, const pr_member *m) {
+    return peer->voice || m->fixed_at > peer->fixed_clock || peer->fixed_again;
+}
+
 /* The peer knows itself: its own record goes only when it differs (3.9.4). */
 static bool is_self(const pr_peer *peer, const pr_member *m) {
     if (!pr_rule(PR_RULE_own_record)) return strcmp(m->name, peer->name) == 0;
@@ -90,7 +95,7 @@ static int add_changed(pr_engine *e, pr_peer *peer, size_t *count, size_t *bytes
     while (n != &e->members && ((pr_member *)n->owner)->changed > peer->digest_clock) n = n->prev;
     for (n = n->next; n != &e->members; n = n->next) {
         pr_member *m = n->owner;
-        bool fixed = m->fixed_at > peer->fixed_clock || peer->fixed_again;
+        bool fixed = wants_fixed(peer, m);
         if (!untold(m) && !is_self(peer, m) && !add(e, m, fixed, count, bytes, PR_DIGEST_MAX, &rc)) return rc;
         peer->digest_clock = m->changed;
         if (m->changed > peer->fixed_clock) peer->fixed_clock = m->changed;
@@ -105,7 +110,7 @@ static int add_unlinked(pr_engine *e, pr_peer *peer, size_t *count, size_t *byte
         size_t at = (peer->unlinked_next + i) % peer->unlinked_size;
         pr_member *m = pr_member_of(e, peer->unlinked[at]);
         if (!m || untold(m) || is_self(peer, m) || !pr_rule(PR_RULE_unlinked)) continue;
-        if (add(e, m, m->fixed_at > peer->fixed_clock, count, bytes, PR_DIGEST_MAX, &rc)) continue;
+        if (add(e, m, wants_fixed(peer, m), count, bytes, PR_DIGEST_MAX, &rc)) continue;
         peer->unlinked_next = at; /* what does not fit comes first next time */
         break;
     }

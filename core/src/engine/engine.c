@@ -101,6 +101,9 @@ static void init_lists(pr_engine *e) {
     pr_map_init(&e->peers, e->alloc, seed);
     pr_map_init(&e->dials, e->alloc, seed);
     pr_map_init(&e->leases, e->alloc, seed);
+    pr_map_init(&e->broker.by_inst, e->alloc, seed);
+    pr_map_init(&e->broker.wanted, e->alloc, seed);
+    pr_node_init(&e->broker.voices, NULL);
     pr_timers_init(&e->timers, e->alloc);
     pr_timer_init(&e->heartbeat, PR_TIMER_HEARTBEAT, e);
     pr_timer_init(&e->news, PR_TIMER_NEWS, e);
@@ -120,6 +123,7 @@ static int engine_build(pr_engine *e, const pr_engine_options *options) {
     if (!rc) rc = pr_store_new(e->alloc, &e->store);
     if (!rc) rc = pr_decoder_new(e->alloc, &e->decoder);
     if (!rc) rc = make_own_log(e);
+    if (!rc && e->options.broker) rc = pr_broker_init(e);
     e->compressor.least = e->options.compress_least;
     return rc;
 }
@@ -171,6 +175,7 @@ static void free_copies(pr_engine *e) {
 void pr_engine_free(pr_engine *e) {
     if (!e) return;
     free_peers(e);
+    pr_broker_free(e);
     free_copies(e);
     pr_actions_free(e);
     if (e->own.log) pr_log_free(e->own.log);
@@ -282,5 +287,6 @@ void pr_engine_leave(pr_engine *e, pr_time now) {
     for (pr_node *n = e->all_peers.next; n != &e->all_peers; n = n->next) {
         pr_peer_send(e, n->owner, &message); /* also before their HELLO: ours was sent first */
     }
+    if (e->broker.up) pr_broker_leave(e);
     e->left = true;
 }

@@ -29,6 +29,7 @@ typedef struct pr_engine_options {
     const presence_str *seeds;
     size_t seeds_size; /* host:port, dialled until linked or known */
     bool observer;
+    bool broker;        /* messages of a broker instead of links: nothing is dialled (3.7) */
     bool trust_refused; /* a refused dial proves death (3.13) */
     uint32_t heartbeat_ms, suspect_ms /* 0: 2.5 periods */, grace_ms, permdown_ms, connect_timeout_ms;
     int32_t flush_ms; /* -1: automatic (tau of 3.7.4) */
@@ -88,6 +89,20 @@ enum pr_link_end { PR_END_CLOSED = 1, PR_END_RESET, PR_END_TIMEOUT };
 void pr_engine_link_down(pr_engine *, pr_link, enum pr_link_end, pr_time now); /* not after a CLOSE action */
 enum pr_dial_end { PR_DIAL_REFUSED = 1, PR_DIAL_TIMEOUT, PR_DIAL_UNREACHABLE, PR_DIAL_UNRESOLVED };
 void pr_engine_dial_failed(pr_engine *, uint64_t dial, enum pr_dial_end, pr_time now);
+/* A broker: messages without a link, each for itself; any may be lost, doubled, late or out of order. A member that is
+ * up hears all logs, all beats and its own inbox. */
+enum pr_subject_kind {
+    PR_SUBJECT_LOG = 1, /* what inst publishes of its own log */
+    PR_SUBJECT_BEATS,   /* heartbeats and LEAVE of everybody; inst is 0 */
+    PR_SUBJECT_INBOX    /* requests to inst, and answers to what it asked */
+};
+typedef struct pr_subject {
+    int kind;
+    uint64_t inst;
+} pr_subject;
+void pr_engine_broker_up(pr_engine *, pr_time now); /* connected, and subscribed to the three */
+void pr_engine_broker_down(pr_engine *, pr_time now);
+void pr_engine_message(pr_engine *, pr_subject, const uint8_t *data, size_t size, pr_time now);
 void pr_engine_tick(pr_engine *, pr_time now);  /* at or after the deadline */
 uint64_t pr_engine_deadline(const pr_engine *); /* mono ms; UINT64_MAX: none; may be in the past */
 /* While held, ticks go on without slices of sweeps, and the deadline does not count them (4.6). */
@@ -97,10 +112,11 @@ void pr_engine_leave(pr_engine *, pr_time now); /* LEAVE on every link; afterwar
 /* ---- actions ---- */
 enum pr_action_kind {
     PR_ACTION_NONE = 0,
-    PR_ACTION_SEND,  /* bytes to a link; the caller releases them when written or dropped */
-    PR_ACTION_DIAL,  /* connect, within timeout_ms, then link_up with this id or dial_failed */
-    PR_ACTION_CLOSE, /* after what was sent is written (at most 1 s); no link_down follows */
-    PR_ACTION_DIFF,  /* owned by the caller */
+    PR_ACTION_SEND,    /* bytes to a link; the caller releases them when written or dropped */
+    PR_ACTION_PUBLISH, /* bytes of one message to a subject; released as those of SEND */
+    PR_ACTION_DIAL,    /* connect, within timeout_ms, then link_up with this id or dial_failed */
+    PR_ACTION_CLOSE,   /* after what was sent is written (at most 1 s); no link_down follows */
+    PR_ACTION_DIFF,    /* owned by the caller */
     PR_ACTION_MEMBER,
     PR_ACTION_SYNCED,
     PR_ACTION_ERROR, /* code, text: for the ERROR event and the log */
@@ -121,6 +137,10 @@ typedef struct pr_action {
             pr_link link;
             pr_bytes *bytes;
         } send;
+        struct {
+            pr_subject subject;
+            pr_bytes *bytes;
+        } publish;
         struct {
             uint64_t id;
             char address[PR_ADDRESS_MAX + 1 + 192];

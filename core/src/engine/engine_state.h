@@ -31,10 +31,12 @@
 #define PR_ENTRIES_MAX    4294967294u
 #define PR_FEATURES_OURS                                                                                               \
     (PR_FEATURE_PATCH | PR_FEATURE_CRC | PR_FEATURE_LZ4 | PR_FEATURE_ZSTD | PR_FEATURE_SUBSCRIBE | PR_FEATURE_SUM)
-#define PR_PERIOD_MAX_MS 3600000u
-#define PR_TWINS_MAX     8
-#define PR_IGNORED       UINT64_MAX /* a lane of a later protocol */
-#define PR_MAX_AGE       (1ull << 60)
+#define PR_PERIOD_MAX_MS  3600000u
+#define PR_TWINS_MAX      8
+#define PR_ANSWER_FRAMES  8          /* to one REQ over a broker: F of 3.7 */
+#define PR_ANSWERS_WAITED 8          /* REQs outstanding over a broker */
+#define PR_IGNORED        UINT64_MAX /* a lane of a later protocol */
+#define PR_MAX_AGE        (1ull << 60)
 
 typedef struct pr_member pr_member;
 typedef struct pr_copy pr_copy;
@@ -117,6 +119,7 @@ struct pr_peer {
     pr_link id;
     uint8_t phase;
     bool dialled, leaving /* LEAVE was read: its end is no suspicion */, blocked, duplicate;
+    bool voice;              /* no link: somebody heard over the broker, or everybody who hears it (broker_voice.c) */
     bool dead;               /* closed because nothing moves on it: says nothing new of its other end */
     uint64_t dial, expected; /* id of the DIAL; inst it was meant for, 0 = unknown */
     char address[PR_ADDRESS_MAX + 1];
@@ -197,6 +200,19 @@ typedef struct pr_twin {
     bool told;
 } pr_twin;
 
+/* What lies between the engine and a broker (3.7, 5.7). */
+typedef struct pr_broker {
+    bool up, listened /* who is there has had the time to be heard */;
+    uint64_t listen_until; /* mono */
+    uint64_t published;    /* version of the own log */
+    uint64_t told_at;      /* mono: of a message that cannot be read */
+    pr_peer *all;          /* everybody: what the heartbeats have told so far */
+    pr_map by_inst;
+    pr_map wanted; /* instance -> ticks + 1 until which our heartbeats tell its record */
+    pr_node voices;
+    size_t asked; /* REQs outstanding */
+} pr_broker;
+
 struct pr_engine {
     const pr_alloc *alloc;     /* of the caller; outlives diffs and bytes */
     pr_engine_options options; /* strings point into text */
@@ -218,6 +234,7 @@ struct pr_engine {
     pr_compressor compressor;
     pr_buffer scratch;
     pr_copy own;
+    pr_broker broker;
     pr_map by_name, by_inst, peers, dials, leases;
     size_t members_size, graves_size, members_up /* without observers */, handshakes;
     uint64_t limit_told_at; /* mono: too many members */
@@ -273,6 +290,7 @@ void pr_local_expire(pr_engine *); /* leases that ran out */
 
 /* ---- action_queue.c ---- */
 int pr_action_send(pr_engine *, pr_link, pr_bytes *); /* takes over the reference when 0 */
+int pr_action_publish(pr_engine *, pr_subject, pr_bytes *);
 int pr_action_dial(pr_engine *, uint64_t id, const char *address, uint32_t timeout_ms);
 void pr_action_close(pr_engine *, pr_link);
 void pr_action_diffs(pr_engine *, pr_diff *list);
@@ -284,12 +302,14 @@ void pr_actions_free(pr_engine *);
 void pr_member_describe(const pr_engine *, const pr_member *, pr_member_info *);
 
 /* ---- link.c ---- */
+void pr_peer_init(pr_engine *, pr_peer *, pr_link, uint64_t dial);
 int pr_peer_send(pr_engine *, pr_peer *, const pr_message *);
 int pr_peer_send_bytes(pr_engine *, pr_peer *, pr_bytes *); /* one more reference is taken */
 /* error: enum pr_error_code, 0 = no ERROR frame. The peer is gone afterwards. */
 void pr_peer_close(pr_engine *, pr_peer *, uint32_t error, const char *text);
 void pr_peer_late(pr_engine *, pr_peer *); /* no HELLO in time */
-pr_peer *pr_peer_of(const pr_member *);    /* an open link to this instance, NULL = none */
+pr_peer *pr_peer_of(const pr_member *);    /* an open link to this instance, or its voice; NULL = none */
+pr_peer *pr_link_of(const pr_member *);    /* an open link to this instance; NULL = none */
 static inline bool pr_peer_full(const pr_engine *e, const pr_peer *p) {
     return p->sent - p->written >= e->options.high_water;
 }
@@ -303,6 +323,8 @@ void pr_heartbeat_tick(pr_engine *);
 void pr_heartbeat_news(pr_engine *); /* a member has linked itself that others do not know */
 void pr_heartbeat_extra(pr_engine *);
 int pr_heartbeat_take(pr_engine *, pr_peer *, const pr_heartbeat *);
+void pr_heartbeat_sum(pr_engine *, pr_member *, pr_peer *, const pr_heartbeat *); /* P11 */
+void pr_heartbeat_members(pr_engine *, pr_peer *, uint32_t members);              /* the hash it told */
 uint32_t pr_period(const pr_engine *);
 
 /* ---- probe.c ---- */
@@ -345,6 +367,8 @@ void pr_request_elsewhere(pr_engine *, pr_member *);
 void pr_request_relay(pr_engine *, pr_member *, pr_peer *); /* its own link is silent, this peer hears it */
 void pr_request_timeout(pr_engine *, pr_member *);
 int pr_request_take(pr_engine *, pr_peer *, const pr_request *);
+/* Whose log is asked for, and why it is not served: enum pr_nak_reason, 0 = it is. ENOMEM: nothing is known. */
+uint32_t pr_request_refusal(pr_engine *, const pr_request *, pr_copy **, uint64_t *version);
 void pr_nak_take(pr_engine *, pr_peer *, const pr_nak *);
 void pr_nak_send(pr_engine *, pr_peer *, uint64_t inst, uint32_t reason, uint64_t version);
 void pr_unsub_take(pr_engine *, pr_peer *, uint64_t inst);
@@ -363,6 +387,8 @@ void pr_flush(pr_engine *);
 /* ---- segment.c ---- */
 int pr_segment_take(pr_engine *, pr_peer *, const pr_segment *);
 int pr_live_take(pr_engine *, pr_peer *, const pr_live *);
+int pr_segment_merge(pr_engine *, pr_member *, pr_peer *, const pr_segment *); /* it may come from there */
+int pr_live_merge(pr_engine *, pr_member *, pr_peer *, const pr_live *);
 int pr_logdef_take(pr_engine *, pr_peer *, const pr_logdef *);
 int pr_pending_show(pr_engine *); /* 0, or ENOMEM: still waiting */
 void pr_show(pr_engine *, pr_id);
@@ -429,6 +455,35 @@ const char *pr_dial_address(const pr_dial *);
 /* How an open link to the target ended: counts as a failure when it was young, or ended by an error. */
 void pr_dial_count(pr_dial *, bool young, uint32_t error);
 void pr_dial_seeds_again(pr_engine *, uint64_t inst, bool young, uint32_t error); /* a link to inst ended */
+
+/* ---- broker.c ---- */
+int pr_broker_init(pr_engine *);
+void pr_broker_free(pr_engine *);
+int pr_broker_send(pr_engine *, pr_subject, const pr_message *, enum pr_codec);
+int pr_broker_send_bytes(pr_engine *, const pr_peer *voice, pr_bytes *); /* one more reference is taken */
+void pr_broker_leave(pr_engine *);
+
+/* ---- broker_voice.c ---- */
+pr_peer *pr_voice_new(pr_engine *, uint64_t inst); /* inst 0: everybody; NULL: no memory, or too many */
+pr_peer *pr_voice_of(const pr_engine *, uint64_t inst);
+void pr_voice_free(pr_engine *, pr_peer *);
+void pr_voices_reap(pr_engine *);
+uint64_t pr_broker_features(const pr_engine *); /* what every member that is UP has */
+
+/* ---- broker_beat.c ---- */
+void pr_broker_tick(pr_engine *, size_t unlinked); /* e->insts holds them */
+void pr_broker_beat(pr_engine *, size_t unlinked);
+int pr_broker_beat_take(pr_engine *, const pr_heartbeat *);
+int pr_broker_leave_take(pr_engine *, const pr_leave *);
+
+/* ---- broker_publish.c ---- */
+void pr_broker_publish(pr_engine *);
+int pr_broker_answer(pr_engine *, const pr_request *);
+
+/* ---- broker_pull.c ---- */
+int pr_broker_segment(pr_engine *, pr_subject, const pr_segment *);
+int pr_broker_live(pr_engine *, const pr_live *);
+void pr_broker_nak(pr_engine *, const pr_nak *);
 
 /* ---- synced.c ---- */
 void pr_synced_check(pr_engine *);

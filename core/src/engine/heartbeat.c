@@ -14,6 +14,7 @@ uint32_t pr_period(const pr_engine *e) {
 /* A link that has gone silent counts as none: others may hear its end. */
 static bool hears(const pr_engine *e, const pr_member *m) {
     const pr_peer *peer = pr_peer_of(m);
+    if (peer && peer->voice) return pr_direct(e, m) == peer;
     return peer && e->ticks - peer->read_ticks <= 3 * (uint64_t)(m->period_ms ? m->period_ms : 1000) / 2;
 }
 
@@ -97,6 +98,7 @@ void pr_heartbeat_tick(pr_engine *e) {
         else if (!pr_peer_full(e, peer) || peer->heartbeat_end <= peer->written || !pr_rule(PR_RULE_one_heartbeat))
             beat(e, peer, unlinked);
     }
+    if (e->options.broker) pr_broker_tick(e, unlinked);
 }
 
 /* Between two heartbeats the others are told of a newcomer, so that they can dial it: a digest with the same hb, at
@@ -141,7 +143,7 @@ static int learn(pr_engine *e, pr_peer *peer, const pr_heartbeat *heartbeat) {
 }
 
 /* A copy that is not what its origin holds at the same version (P11): dropped, and fetched from its floor on. */
-static void check_sum(pr_engine *e, pr_member *m, pr_peer *peer, const pr_heartbeat *heartbeat) {
+void pr_heartbeat_sum(pr_engine *e, pr_member *m, pr_peer *peer, const pr_heartbeat *heartbeat) {
     if (!pr_rule(PR_RULE_sum_check)) return;
     if (!heartbeat->has_sum || !heartbeat->has_at || !m->copy || !pr_log_complete(m->copy->log)) return;
     if (pr_log_version(m->copy->log) != heartbeat->at || pr_log_sum(m->copy->log) == heartbeat->sum) return;
@@ -167,7 +169,7 @@ static int note_unlinked(pr_engine *e, pr_peer *peer, const pr_heartbeat *heartb
     return 0;
 }
 
-static void compare_members(pr_engine *e, pr_peer *peer, uint32_t members) {
+void pr_heartbeat_members(pr_engine *e, pr_peer *peer, uint32_t members) {
     if (members == e->members_hash || e->ticks < peer->mismatch_at || !pr_rule(PR_RULE_members_hash)) return;
     peer->mismatch_at = e->ticks + PR_FULL_DIGEST_MS;
     peer->digest_clock = 0;
@@ -184,12 +186,12 @@ int pr_heartbeat_take(pr_engine *e, pr_peer *peer, const pr_heartbeat *heartbeat
         else if (heartbeat->has_at)
             pr_member_heard(e, m, peer->inst, heartbeat->at);
         if (heartbeat->has_at) pr_request_consider(e, m, peer, heartbeat->at);
-        check_sum(e, m, peer, heartbeat);
+        pr_heartbeat_sum(e, m, peer, heartbeat);
     }
     rc = note_unlinked(e, peer, heartbeat);
     if (!rc) rc = pr_digest_take(e, peer, &heartbeat->digest);
     if (rc || e->yielded) return rc;
-    compare_members(e, peer, heartbeat->members);
+    pr_heartbeat_members(e, peer, heartbeat->members);
     pr_request_subscribe(e, peer);
     return 0;
 }

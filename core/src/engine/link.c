@@ -12,7 +12,7 @@
 
 #define MAGIC_SIZE 4 /* what every preamble begins with */
 
-static void peer_init(pr_engine *e, pr_peer *peer, pr_link id, uint64_t dial) {
+void pr_peer_init(pr_engine *e, pr_peer *peer, pr_link id, uint64_t dial) {
     peer->id = id;
     peer->dial = dial;
     peer->dialled = dial != 0;
@@ -40,7 +40,7 @@ static pr_peer *peer_new(pr_engine *e, pr_link id, uint64_t dial) {
         pr_delete(e->alloc, peer, sizeof *peer);
         return NULL;
     }
-    peer_init(e, peer, id, dial);
+    pr_peer_init(e, peer, id, dial);
     if (pr_map_put(&e->peers, id, (uintptr_t)peer)) {
         pr_timers_give_back(&e->timers, 1);
         pr_delete(e->alloc, peer, sizeof *peer);
@@ -92,6 +92,7 @@ void pr_engine_link_up(pr_engine *e, pr_link id, uint64_t dial, pr_time now) {
 }
 
 int pr_peer_send_bytes(pr_engine *e, pr_peer *peer, pr_bytes *bytes) {
+    if (peer->voice) return pr_broker_send_bytes(e, peer, bytes);
     bytes->references++;
     if (pr_action_send(e, peer->id, bytes)) {
         bytes->references--;
@@ -165,7 +166,7 @@ static void peer_end(pr_engine *e, pr_peer *peer, uint32_t error) {
     peer_free(e, peer);
     if (e->left || e->yielded) return;
     pr_member *m = open ? pr_member_of(e, inst) : NULL;
-    if (m && !pr_peer_of(m)) {
+    if (m && !pr_link_of(m)) {
         pr_dial_count(&m->dial, young, error);
         pr_member_link_lost(e, m, suspicion);
     }
@@ -220,6 +221,14 @@ void pr_engine_written(pr_engine *e, pr_link id, size_t bytes, pr_time now) {
 
 pr_peer *pr_peer_of(const pr_member *m) {
     return pr_node_linked(&m->links) ? m->links.prev->owner : NULL; /* the newest */
+}
+
+pr_peer *pr_link_of(const pr_member *m) {
+    for (pr_node *n = m->links.prev; n != &m->links; n = n->prev) {
+        pr_peer *peer = n->owner;
+        if (!peer->voice) return peer;
+    }
+    return NULL;
 }
 
 /* ---- what the peer says ---- */

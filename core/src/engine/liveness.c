@@ -125,7 +125,7 @@ void pr_member_timer(pr_engine *e, pr_member *m) {
         pr_member_forget(e, m);
         return;
     }
-    if (m->observer && !pr_peer_of(m) && pr_member_silent(e, m)) {
+    if (m->observer && !pr_link_of(m) && pr_member_silent(e, m)) {
         vanish(e, m);
         return;
     }

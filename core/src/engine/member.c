@@ -235,7 +235,7 @@ static int advance(pr_engine *e, pr_member *m, const pr_record *record, uint32_t
     if (!m->fixed_at || direct) take_fixed(e, m, record, direct);
     bool news = record->hb > m->hb || (record->hb == m->hb && !pr_rule(PR_RULE_equal_hb));
     if (!record->left && !news) return 0;
-    bool was_left = m->left, suspect = m->suspect;
+    bool was_left = m->left, suspect = m->suspect && pr_member_up(m); /* one that rises is told so there */
     uint64_t hb = m->hb;
     take_life(e, m, record, hops, age);
     if (record->left) m->hb = hb;

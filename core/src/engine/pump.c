@@ -259,10 +259,12 @@ void pr_flush(pr_engine *e) {
     pr_timer_clear(&e->timers, &e->flush);
     e->flushed_at = e->now.mono_ms;
     pr_copy_wake(e, &e->own);
+    if (e->broker.up) pr_broker_publish(e);
 }
 
 void pr_local_changed(pr_engine *e) {
-    if (e->flush_wanted || !pr_node_linked(&e->own.feeds)) return; /* a feed made later begins with all there is */
+    bool heard = pr_node_linked(&e->own.feeds) || e->broker.up;
+    if (e->flush_wanted || !heard) return; /* a feed made later begins with all there is */
     uint64_t due = e->flushed_at + tau(e);
     e->flush_wanted = true;
     if (due <= e->now.mono_ms)

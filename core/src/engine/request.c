@@ -74,6 +74,7 @@ static void arm(pr_engine *e, pr_member *m) {
 }
 
 void pr_request_clear(pr_engine *e, pr_member *m) {
+    if (m->asked && m->asked->peer->voice) e->broker.asked--;
     if (m->asked && !m->asked->subscribed) m->asked->welcome_until = e->now.mono_ms + 2 * request_ms(m);
     m->asked = NULL;
     pr_timer_clear(&e->timers, &m->request);
@@ -90,8 +91,20 @@ static bool subscribed_somewhere(const pr_engine *e, const pr_copy *copy) {
     return false;
 }
 
+/* At most so many REQs are outstanding over a broker: each may bring half a megabyte (3.7). */
+static bool crowded(const pr_engine *e, const pr_member *m, const pr_peer *peer) {
+    if (!peer->voice || !pr_rule(PR_RULE_broker_window)) return false;
+    return !m->asked && e->broker.asked >= PR_ANSWERS_WAITED;
+}
+
+static void note_asked(pr_engine *e, pr_peer *voice) {
+    e->broker.asked++;
+    voice->ping = 1; /* its answer measures the way */
+    voice->ping_at = e->now.mono_ms;
+}
+
 void pr_request_send(pr_engine *e, pr_member *m, pr_peer *peer) {
-    if (!pr_member_up(m) || !m->copy || m->refused_until > e->now.mono_ms) return;
+    if (!pr_member_up(m) || !m->copy || m->refused_until > e->now.mono_ms || crowded(e, m, peer)) return;
     pr_source *source = source_need(e, m->copy, peer);
     if (!source) return;
     bool subscribe = peer->inst == m->inst || source->subscribed ||
@@ -101,12 +114,14 @@ void pr_request_send(pr_engine *e, pr_member *m, pr_peer *peer) {
     message.type = PR_REQUEST;
     message.as.request.inst = m->inst;
     message.as.request.state = pr_log_state(m->copy->log);
-    message.as.request.subscribe = subscribe;
+    message.as.request.subscribe = subscribe && !peer->voice;
+    if (peer->voice) message.as.request.from = e->inst;
     if (pr_peer_send(e, peer, &message)) return;
     pr_request_clear(e, m);
     if (peer->claimed == m->inst) peer->claimed = 0; /* what HELLO asked for is replaced by this */
-    source->subscribed = subscribe;
+    source->subscribed = message.as.request.subscribe;
     m->asked = source;
+    if (peer->voice) note_asked(e, peer);
     arm(e, m);
 }
 
@@ -150,9 +165,10 @@ void pr_request_consider(pr_engine *e, pr_member *m, pr_peer *peer, uint64_t ver
     /* a relayed log nobody feeds here is subscribed even while it is current */
     bool adopt =
         complete && !need && !origin && !pr_direct(e, m) && version >= state.floor && !subscribed_somewhere(e, m->copy);
-    if (!pr_rule(PR_RULE_adopt_current)) adopt = false;
+    if (!pr_rule(PR_RULE_adopt_current) || peer->voice) adopt = false; /* a broker knows no subscription */
     if ((!need && !adopt) || waits(m) || refused(e, source, version)) return;
-    if (!origin && pr_direct(e, m)) return; /* the direct stream will do it */
+    bool deaf = peer->voice && m->attempts > 1;      /* it is heard over the broker, and does not answer */
+    if (!origin && pr_direct(e, m) && !deaf) return; /* the direct stream will do it */
     pr_request_send(e, m, peer);
 }
 
@@ -240,14 +256,19 @@ static uint32_t refusal(const pr_copy *copy, const pr_state *state, uint64_t *ve
     return pr_log_can_serve(copy->log, state) ? 0 : PR_NAK_BEHIND;
 }
 
-int pr_request_take(pr_engine *e, pr_peer *peer, const pr_request *request) {
+uint32_t pr_request_refusal(pr_engine *e, const pr_request *request, pr_copy **copy, uint64_t *version) {
     pr_member *m = request->inst == e->inst ? NULL : pr_member_of(e, request->inst);
-    pr_copy *copy = request->inst == e->inst ? &e->own : m ? m->copy : NULL;
-    uint64_t version = 0;
-    uint32_t reason = PR_NAK_GONE;
+    *copy = request->inst == e->inst ? &e->own : m ? m->copy : NULL;
+    *version = 0;
+    if (!*copy || (m && m->observer && pr_rule(PR_RULE_observer_private))) return PR_NAK_GONE;
+    return refusal(*copy, &request->state, version);
+}
+
+int pr_request_take(pr_engine *e, pr_peer *peer, const pr_request *request) {
+    pr_copy *copy;
+    uint64_t version;
+    uint32_t reason = pr_request_refusal(e, request, &copy, &version);
     pr_feed *old = copy ? pr_feed_of(peer, copy) : NULL;
-    if (copy && !(m && m->observer && pr_rule(PR_RULE_observer_private)))
-        reason = refusal(copy, &request->state, &version);
     bool many = peer->feeds_size >= 4 * (e->members_size + 1);
     if (!reason && !old && many) reason = PR_NAK_LIMIT;
     if (reason) {
@@ -255,11 +276,11 @@ int pr_request_take(pr_engine *e, pr_peer *peer, const pr_request *request) {
         pr_nak_send(e, peer, request->inst, reason, version);
         return 0;
     }
-    if (m) {
+    if (copy->wire) {
         int rc = pr_log_keep_removals(copy->log);
         if (rc) return rc;
     }
-    return pr_feed_make(e, peer, copy, &request->state, request->subscribe || !m);
+    return pr_feed_make(e, peer, copy, &request->state, request->subscribe || !copy->wire);
 }
 
 void pr_nak_take(pr_engine *e, pr_peer *peer, const pr_nak *nak) {

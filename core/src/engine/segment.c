@@ -141,28 +141,34 @@ static int outcome(pr_engine *e, pr_member *m, pr_peer *peer, int rc, uint64_t v
     return rc;
 }
 
-int pr_segment_take(pr_engine *e, pr_peer *peer, const pr_segment *segment) {
-    int rc;
-    pr_member *m = wanted(e, peer, segment->log, &rc);
-    if (!m) return rc;
+int pr_segment_merge(pr_engine *e, pr_member *m, pr_peer *peer, const pr_segment *segment) {
     if (pr_store_size(e->store) + segment->ups_size > e->options.entries_max) return refuse(e, m, peer);
     if (segment->count_hint) pr_store_presize(e->store, segment->count_hint < 1048576 ? segment->count_hint : 1048576);
     e->changes.size = e->changes.bytes = 0;
-    rc = pr_log_apply_segment(m->copy->log, segment, &e->changes);
+    int rc = pr_log_apply_segment(m->copy->log, segment, &e->changes);
     if (rc != PR_APPLIED) return outcome(e, m, peer, rc, segment->T2);
     e->stats.segments_applied++;
     return applied(e, m, peer, true, segment->more);
 }
 
-int pr_live_take(pr_engine *e, pr_peer *peer, const pr_live *live) {
+int pr_segment_take(pr_engine *e, pr_peer *peer, const pr_segment *segment) {
     int rc;
-    pr_member *m = wanted(e, peer, live->log, &rc);
-    if (!m) return rc;
+    pr_member *m = wanted(e, peer, segment->log, &rc);
+    return m ? pr_segment_merge(e, m, peer, segment) : rc;
+}
+
+int pr_live_merge(pr_engine *e, pr_member *m, pr_peer *peer, const pr_live *live) {
     e->changes.size = e->changes.bytes = 0;
-    rc = pr_log_apply_live(m->copy->log, live, &e->changes);
+    int rc = pr_log_apply_live(m->copy->log, live, &e->changes);
     if (rc != PR_APPLIED) return outcome(e, m, peer, rc, live->w);
     e->stats.lives_applied++;
     return applied(e, m, peer, false, live->more);
+}
+
+int pr_live_take(pr_engine *e, pr_peer *peer, const pr_live *live) {
+    int rc;
+    pr_member *m = wanted(e, peer, live->log, &rc);
+    return m ? pr_live_merge(e, m, peer, live) : rc;
 }
 
 /* Definitions of instances nobody holds a record of any more make room for new ones. */

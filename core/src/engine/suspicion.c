@@ -165,7 +165,7 @@ static const char *judge_silent(pr_engine *e, pr_member *m) {
 
 const char *pr_suspicion_judge(pr_engine *e, pr_member *m) {
     if (pr_judgement_waits(e, m)) return NULL;
-    if (m->observer && pr_peer_of(m)) return NULL; /* it ends with its link (3.9.8) */
+    if (m->observer && pr_link_of(m)) return NULL; /* it ends with its link (3.9.8) */
     if (m->suspect == PR_SUSPECT_SILENT) return m->suspect_until <= e->now.mono_ms ? "silence" : NULL;
     if (pr_member_silent(e, m)) return judge_silent(e, m);
     return m->suspect == PR_SUSPECT_CLOSED ? judge_closed(e, m) : NULL;
@@ -173,7 +173,7 @@ const char *pr_suspicion_judge(pr_engine *e, pr_member *m) {
 
 /* ms until the judgement may change. */
 uint64_t pr_suspicion_wait(const pr_engine *e, const pr_member *m) {
-    if (m->observer && pr_peer_of(m)) return pr_member_patience(e, m);
+    if (m->observer && pr_link_of(m)) return pr_member_patience(e, m);
     uint64_t now = e->now.mono_ms, silence = pr_member_silence(e, m), patience = pr_member_patience(e, m);
     uint64_t at = now + (silence <= patience ? patience - silence + 1 : 1);
     if (e->lateness && at > now + pr_period(e)) at = now + pr_period(e); /* the patience will shrink again */

@@ -87,6 +87,20 @@ bool pr_sim_raw_closed(const pr_sim *, int raw);
 /* Bytes slipped into the stream from one member to another, as if it had sent them; false: no link. */
 bool pr_sim_forge(pr_sim *, int from, int to, const void *data, size_t size);
 
+/* ---- a broker instead of links ---- */
+/* What befalls messages from now on: of 100 so many, each towards each client by itself. */
+typedef struct pr_sim_broker {
+    uint32_t lost, doubled, damaged, late;
+    uint32_t late_ms; /* the late ones, at most so much more */
+    bool reorders;    /* else messages of one sender overtake nothing */
+} pr_sim_broker;
+void pr_sim_use_broker(pr_sim *, uint64_t seed); /* before the first start; the network's latency counts twice */
+pr_sim_broker *pr_sim_broker_settings(pr_sim *);
+void pr_sim_broker_cut(pr_sim *, int host, uint64_t ms, bool told); /* its client is off for so long */
+void pr_sim_broker_restart(pr_sim *, uint64_t ms);                  /* all clients are, up to twice as long */
+/* A message slipped in to a running member, as if the broker brought it now. */
+void pr_sim_inject(pr_sim *, int host, pr_subject, const void *data, size_t size);
+
 /* ---- local calls, followed by the oracle ---- */
 presence_owner pr_sim_owner(pr_sim *, int host, uint32_t lease_ms);
 int pr_sim_track(pr_sim *, int host, presence_owner, const char *topic, const char *key, const char *meta);
@@ -152,6 +166,7 @@ typedef struct pr_sim_plan {
     uint64_t seed;
     int members; /* names, 2 to PR_SIM_HOSTS - 1; 0: drawn */
     bool exact;  /* so many events, else drawn */
+    bool broker; /* over a broker, with the same events as far as they mean anything there */
     uint64_t events;
     FILE *trace; /* NULL: none */
 } pr_sim_plan;

@@ -7,6 +7,7 @@ enum event_kind {
     EVENT_TICK,
     EVENT_EXIT,
     EVENT_DIAL,
+    EVENT_BROKER,
     EVENT_UP,
     EVENT_DRAIN,
     EVENT_ARRIVE,
@@ -47,6 +48,7 @@ static void consider_process(pr_sim *sim, event *best, size_t index) {
     if (!process->alive || process->paused) return;
     if (process->leaving)
         consider(sim, best, EVENT_EXIT, sim_network_flushed(sim, (int)index) ? sim->now : process->leave_by, index, 0);
+    if (sim->broker.used) consider(sim, best, EVENT_BROKER, sim_client_next(sim, process), index, 0);
     uint64_t deadline = pr_engine_deadline(process->engine);
     if (deadline == UINT64_MAX) return;
     uint64_t now = sim_time(sim, process).mono_ms;
@@ -228,6 +230,7 @@ static void happen(pr_sim *sim, const event *next) {
         sim_end_process(sim, sim->processes[next->index], false);
         return;
     case EVENT_DIAL: dial_result(sim, &sim->dials[next->index]); return;
+    case EVENT_BROKER: sim_client_step(sim, sim->processes[next->index]); return;
     case EVENT_UP: link_up(sim, &conn->end[next->side]); return;
     case EVENT_DRAIN: drain(sim, conn, next->side); return;
     case EVENT_ARRIVE: arrive(sim, conn, next->side); return;

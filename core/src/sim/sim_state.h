@@ -3,6 +3,7 @@
 #define PR_SIM_STATE_H
 
 #include "sim.h"
+#include "sim_broker.h"
 #include "sim_oracle.h"
 
 #define SIM_NEVER UINT64_MAX
@@ -69,6 +70,7 @@ struct sim_process {
     bool alive, paused, leaving, yielded, dial_only, starved /* at any time */;
     uint64_t paused_at, leave_by, turns, turn_at;
     pr_sim_counts counts;
+    sim_client client;
     sim_view view;
     presence_owner *owners;
     size_t owners_size;
@@ -103,6 +105,7 @@ struct pr_sim {
     sim_dial *dials;
     size_t dials_size;
     uint64_t frames, frame_bytes, dial_count;
+    sim_broker broker;
     sim_oracle oracle;
     pr_sim_totals totals;
 };
@@ -130,6 +133,20 @@ void sim_network_process_ended(pr_sim *, int process, bool vanish);
 void sim_network_host_back(pr_sim *, int host);
 void sim_dial_arrives(pr_sim *, sim_dial *);
 bool sim_network_flushed(const pr_sim *, int process);
+
+/* ---- sim_broker.c ---- */
+uint64_t sim_broker_random(pr_sim *, uint64_t below);
+void sim_publish(pr_sim *, sim_process *, pr_subject, const pr_bytes *);
+void sim_client_start(pr_sim *, sim_process *);
+void sim_client_free(pr_sim *, sim_client *);
+uint64_t sim_client_next(const pr_sim *, const sim_process *); /* when something reaches it; SIM_NEVER */
+void sim_client_step(pr_sim *, sim_process *);
+
+/* ---- sim_broker_history.c ---- */
+void sim_broker_draw(pr_sim *, bool damaged);
+void sim_broker_calm(pr_sim *);
+void sim_broker_fault(pr_sim *, int hosts);
+void sim_broker_heal(pr_sim *);
 
 /* ---- sim_events.c: what can happen next ---- */
 bool sim_step(pr_sim *, uint64_t until); /* false: nothing happens up to `until` */

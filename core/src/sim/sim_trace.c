@@ -45,6 +45,8 @@ static void print_message(FILE *out, const pr_message *m) {
         fprintf(out, "HB inc %" PRIu64 " hb %" PRIu64 " version %" PRIu64 " at %" PRId64 " unlinked %zu",
                 m->as.heartbeat.inc, m->as.heartbeat.hb, m->as.heartbeat.version,
                 m->as.heartbeat.has_at ? (int64_t)m->as.heartbeat.at : -1, m->as.heartbeat.unlinked_size);
+        for (size_t i = 0; i < m->as.heartbeat.unlinked_size; i++)
+            fprintf(out, " %04x", (unsigned)(m->as.heartbeat.unlinked[i] & 0xffff));
         print_records(out, &m->as.heartbeat.digest);
         break;
     case PR_SEGMENT: print_segment(out, &m->as.segment); break;

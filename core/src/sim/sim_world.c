@@ -59,6 +59,7 @@ pr_sim *pr_sim_new(uint64_t seed) {
 
 static void process_free(pr_sim *sim, sim_process *process) {
     pr_engine_free(process->engine);
+    sim_client_free(sim, &process->client);
     if (process->memory != 0) pr_sim_fail(sim, "engine of %s leaves %zu bytes behind", process->name, process->memory);
     sim_view_free(sim, &process->view);
     pr_delete(&sim->alloc, process->owners, process->owners_size * sizeof *process->owners);
@@ -207,6 +208,7 @@ bool pr_sim_start(pr_sim *sim, int host, const char *name, uint32_t seeds, uint3
     process->boot_offset = process->mono_offset + (int64_t)pr_sim_random(sim, 1 << 20);
     process->alive = true;
     sim_network_host_back(sim, host);
+    sim_client_start(sim, process);
     sim_oracle_start(sim, process->inst, name);
     make_engine(sim, process, seeds, flags);
     if (process->engine != NULL) sim_after(sim, process);
@@ -242,6 +244,7 @@ void sim_end_process(pr_sim *sim, sim_process *process, bool vanish) {
     int index = 0;
     while (sim->processes[index] != process) index++;
     sim_network_process_ended(sim, index, vanish);
+    sim_client_free(sim, &process->client);
     sim_add_totals(sim, process);
     pr_engine_free(process->engine);
     process->engine = NULL;
@@ -263,6 +266,7 @@ void pr_sim_leave(pr_sim *sim, int host, bool flush) {
     sim_say(sim, process, "leaves%s", flush ? "" : " without a word");
     process->leaving = true;
     process->leave_by = sim->now + (flush ? 1000 : 0);
+    if (!flush) process->client.attached = false;
     pr_engine_leave(process->engine, sim_time(sim, process));
     sim_after(sim, process);
     if (process->alive && !flush) sim_end_process(sim, process, false);
@@ -371,6 +375,10 @@ static void take_action(pr_sim *sim, sim_process *process, pr_action *action) {
     case PR_ACTION_SEND:
         sim_send(sim, process, action->as.send.link, action->as.send.bytes->data, action->as.send.bytes->size);
         pr_bytes_release(action->as.send.bytes);
+        return;
+    case PR_ACTION_PUBLISH:
+        sim_publish(sim, process, action->as.publish.subject, action->as.publish.bytes);
+        pr_bytes_release(action->as.publish.bytes);
         return;
     case PR_ACTION_DIAL: sim_dial_start(sim, process, action); return;
     case PR_ACTION_CLOSE: sim_close(sim, process, action->as.close.link); return;
