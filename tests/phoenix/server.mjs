@@ -66,9 +66,10 @@ endpoint.channel('realtime:*', supabaseChannel({
   }
 }))
 
+const owner = users.owner() // of what is tracked by request
 const answers = {
   list: ({ topic }) => users.list(topic),
-  track: ({ topic, user, meta }) => users.track(users.owner(), topic, user, meta),
+  track: ({ topic, user, meta }) => users.track(owner, topic, user, meta),
   fetches: () => calls,
   members: () => users.members().map(({ name, status }) => [name, status]),
   sockets: () => endpoint.sockets,

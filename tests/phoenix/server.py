@@ -17,6 +17,7 @@ from libpresence import Presence
 from libpresence.phoenix import Channel, Endpoint, Limits, Refuse, SupabaseChannel
 
 OPTIONS = json.loads(sys.argv[1])
+OWNERS = []  # one, of what is tracked by request
 
 
 class Users(Presence):
@@ -100,10 +101,12 @@ class Realtime(SupabaseChannel):
 
 async def answer(request):
     do, topic = request["do"], request.get("topic")
+    if not OWNERS:
+        OWNERS.append(users.owner())
     if do == "list":
         return await users.list(topic)
     if do == "track":
-        return users.track(users.owner(), topic, request["user"], request.get("meta"))
+        return users.track(OWNERS[0], topic, request["user"], request.get("meta"))
     if do == "fetches":
         return users.calls
     if do == "members":

@@ -70,14 +70,15 @@ class Server {
   }
 }
 
-/** A server of each adapter in one cluster, all of which see each other. They end after the test or the file. */
+/** A server of each adapter in one cluster, all of which see each other; options may be a function of (adapter, i). */
 async function startServers (t, adapters, options = {}) {
   const cluster = randomUUID()
   const servers = []
   t.after(() => Promise.all(servers.map(server => server.stop())))
-  for (const adapter of adapters) {
-    const presence = { cluster, name: adapter, heartbeat_ms: 500, join: servers.map(server => server.address), ...options.presence }
-    servers.push(await Server.start(adapter, { ...options, presence }))
+  for (const [i, adapter] of adapters.entries()) {
+    const own = typeof options === 'function' ? options(adapter, i) : options
+    const presence = { cluster, name: `${adapter}-${i}`, heartbeat_ms: 500, join: servers.map(server => server.address), ...own.presence }
+    servers.push(await Server.start(adapter, { ...own, presence }))
   }
   const complete = async server => (await server.ask('members')).filter(([, status]) => status === 'up').length === adapters.length
   await until(async () => (await Promise.all(servers.map(complete))).every(Boolean), 'all servers to see each other')
@@ -131,6 +132,57 @@ function answered (push) {
   })
 }
 
+/** A client of the test's own, which says what it likes. It sends heartbeats until it is silent. */
+class Raw {
+  static async open (t, server, vsn = '2.0.0') {
+    const raw = new Raw()
+    raw.got = []
+    raw.socket = new WebSocket(`${server.url}/websocket?vsn=${vsn}`)
+    t.after(() => raw.socket.terminate())
+    raw.socket.on('message', data => {
+      const message = JSON.parse(data)
+      if (message[1] !== 'beat' && !String(message[3]).startsWith('presence_')) raw.got.push(message)
+    })
+    raw.socket.on('close', code => {
+      raw.silent()
+      raw.code = code
+    })
+    await new Promise((resolve, reject) => raw.socket.on('open', resolve).on('error', reject))
+    raw.beats = setInterval(() => raw.say(null, 'beat', 'phoenix', 'heartbeat', {}), 300)
+    return raw
+  }
+
+  say (...message) { this.socket.send(JSON.stringify(message)) }
+
+  silent () { clearInterval(this.beats) }
+
+  async next () {
+    await until(() => this.got.length > 0, 'a message')
+    return this.got.shift()
+  }
+
+  async join (topic, params) {
+    this.say('1', '1', topic, 'phx_join', params)
+    const [,,,, { status }] = await this.next()
+    if (status !== 'ok') throw new Error(status)
+  }
+
+  async ended () {
+    await until(() => this.code !== undefined, 'the end of the socket')
+    return this.code
+  }
+}
+
+/** Limits as the language of the adapter names them. */
+function limitsOf (adapter, limits) {
+  if (PYTHON_ADAPTERS.includes(adapter)) return limits
+  return Object.fromEntries(Object.entries(limits).map(([name, value]) => {
+    const inMs = name.endsWith('_seconds')
+    const words = name.replace(/_seconds$/, '_ms').split('_')
+    return [words[0] + words.slice(1).map(word => word[0].toUpperCase() + word.slice(1)).join(''), inMs ? value * 1000 : value]
+  }))
+}
+
 const push = (room, event, payload) => answered(room.channel.push(event, payload))
 
 /** {key: {ref: user fields}} of a roster, without the local phx_ref_prev, whatever the order. */
@@ -153,4 +205,4 @@ async function same (room, server, keys) {
   await until(equal).catch(() => { throw new Error(`the roster is ${mine}, the list ${JSON.stringify(theirs)}, wanted ${keys}`) })
 }
 
-module.exports = { DEADLINE, NODE_ADAPTERS, PYTHON_ADAPTERS, Presence, RealtimeClient, Server, Socket, WebSocket, answered, byRef, connect, enter, push, same, startServers, until }
+module.exports = { DEADLINE, NODE_ADAPTERS, PYTHON_ADAPTERS, Presence, Raw, RealtimeClient, Server, Socket, WebSocket, answered, byRef, connect, enter, limitsOf, push, same, startServers, until }
