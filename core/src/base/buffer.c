@@ -62,7 +62,7 @@ void pr_buffer_varint(pr_buffer *b, uint64_t value) {
     pr_buffer_append(b, bytes, n);
 }
 
-/* What stands for a byte inside a JSON string; 0: the byte itself. Returns the size of the escape. */
+/* What stands for a byte that a JSON string cannot hold as it is. Returns the size of the escape. */
 static size_t json_escape(unsigned char c, char out[6]) {
     static const char digits[] = "0123456789abcdef";
     char letter = 0;
@@ -80,7 +80,6 @@ static size_t json_escape(unsigned char c, char out[6]) {
         out[0] = '\\', out[1] = letter;
         return 2;
     }
-    if (c >= 0x20) return 0;
     memcpy(out, "\\u00", 4);
     out[4] = digits[c >> 4], out[5] = digits[c & 15];
     return 6;
@@ -91,8 +90,9 @@ void pr_buffer_json_string(pr_buffer *b, presence_str s) {
     char escape[6];
     pr_buffer_append(b, "\"", 1);
     for (size_t i = 0; i < s.size; i++) {
-        size_t n = json_escape((unsigned char)s.data[i], escape);
-        if (!n) continue;
+        unsigned char c = (unsigned char)s.data[i];
+        if (c >= 0x20 && c != '"' && c != '\\') continue;
+        size_t n = json_escape(c, escape);
         pr_buffer_append(b, s.data + start, i - start);
         pr_buffer_append(b, escape, n);
         start = i + 1;

@@ -71,10 +71,12 @@ static const char base64url[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstu
 
 /* 128 bits in 22 characters: 21 of 6 bits, the last of 2 bits and 4 zero bits. */
 void pr_ref_format(presence_ref *ref, uint64_t inst, uint64_t dot) {
-    unsigned __int128 bits = (unsigned __int128)inst << 64 | dot;
-    memset(ref->text, 0, sizeof ref->text);
-    for (int i = 0; i < 21; i++) ref->text[i] = base64url[(unsigned)(bits >> (122 - 6 * i)) & 63];
-    ref->text[21] = base64url[((unsigned)bits & 3) << 4];
+    char *text = ref->text;
+    for (int i = 0; i < 10; i++) text[i] = base64url[inst >> (58 - 6 * i) & 63];
+    text[10] = base64url[(inst & 15) << 2 | dot >> 62];
+    for (int i = 0; i < 10; i++) text[11 + i] = base64url[dot >> (56 - 6 * i) & 63];
+    text[21] = base64url[(dot & 3) << 4];
+    memset(text + PR_REF_SIZE, 0, sizeof ref->text - PR_REF_SIZE);
 }
 
 static int base64url_value(char c) {
@@ -87,7 +89,7 @@ static int base64url_value(char c) {
 
 bool pr_ref_parse(presence_str s, uint64_t *inst, uint64_t *dot) {
     unsigned __int128 bits = 0;
-    if (s.size != 22) return false;
+    if (s.size != PR_REF_SIZE) return false;
     for (int i = 0; i < 21; i++) {
         int value = base64url_value(s.data[i]);
         if (value < 0) return false;

@@ -32,6 +32,7 @@ int pr_check_key(presence_str);   /* 0 or PRESENCE_EKEY */
 int pr_check_meta(presence_str meta, size_t max, const char **why);
 
 /* ref: base64url without padding of inst and dot big-endian (3.1): 22 characters, terminated. */
+#define PR_REF_SIZE 22
 void pr_ref_format(presence_ref *, uint64_t inst, uint64_t dot);
 bool pr_ref_parse(presence_str, uint64_t *inst, uint64_t *dot);
 

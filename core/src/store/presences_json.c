@@ -10,24 +10,36 @@ static size_t trim_end(presence_str s) {
     return s.size;
 }
 
-static void write_ref(pr_buffer *out, const char *name, uint64_t inst, uint64_t dot) {
+/* Into room that has been reserved. */
+static char *put(char *at, presence_str text) {
+    memcpy(at, text.data, text.size);
+    return at + text.size;
+}
+
+static char *put_ref(char *at, presence_str name, uint64_t inst, uint64_t dot) {
     presence_ref ref;
     pr_ref_format(&ref, inst, dot);
-    pr_buffer_text(out, name);
-    pr_buffer_text(out, ref.text);
-    pr_buffer_append(out, "\"", 1);
+    at = put(put(at, name), pr_str(ref.text, PR_REF_SIZE));
+    *at++ = '"';
+    return at;
 }
+
+#define REFS_SIZE 128 /* what write_meta adds, at most */
 
 /* The text of the meta up to its last brace, then the refs: metas have been checked to be objects. */
 static void write_meta(pr_buffer *out, presence_str meta, uint64_t inst, uint64_t dot, uint64_t prev_dot) {
     meta.size = trim_end(meta);
     if (meta.size && meta.data[meta.size - 1] == '}') meta.size--;
     meta.size = trim_end(meta);
-    pr_buffer_str(out, meta.size ? meta : pr_str("{", 1));
-    bool empty = !meta.size || meta.data[meta.size - 1] == '{';
-    write_ref(out, empty ? "\"phx_ref\":\"" : ",\"phx_ref\":\"", inst, dot);
-    if (prev_dot) write_ref(out, ",\"phx_ref_prev\":\"", inst, prev_dot);
-    pr_buffer_append(out, "}", 1);
+    if (!meta.size) meta = pr_str("{", 1);
+    bool empty = meta.data[meta.size - 1] == '{';
+    if (pr_buffer_reserve(out, meta.size + REFS_SIZE)) return;
+    char *at = put((char *)out->data + out->size, meta);
+    if (!empty) *at++ = ',';
+    at = put_ref(at, pr_str("\"phx_ref\":\"", 11), inst, dot);
+    if (prev_dot) at = put_ref(at, pr_str(",\"phx_ref_prev\":\"", 17), inst, prev_dot);
+    *at++ = '}';
+    out->size = (size_t)(at - (char *)out->data);
 }
 
 /* Begins the next key, or the next meta of the same key; `before` is NULL at the first one. */
@@ -41,7 +53,11 @@ static void write_key(pr_buffer *out, const presence_str *before, presence_str k
     pr_buffer_text(out, ":{\"metas\":[");
 }
 
+#define ROW_JSON 72 /* of a row, besides its key and meta */
+
 void pr_rows_json(const pr_rows *rows, pr_buffer *out) {
+    /* about as much as it will be, so that it is not moved while it grows */
+    pr_buffer_reserve(out, rows->bytes - rows->size * (sizeof(pr_row) - ROW_JSON));
     pr_buffer_append(out, "{", 1);
     for (size_t i = 0; i < rows->size; i++) {
         const pr_row *row = &rows->rows[i];
