@@ -1,6 +1,8 @@
 """Members in C, Python and Node as child processes, driven by JSON lines."""
 
+import atexit
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -11,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -24,6 +27,7 @@ COMMANDS = {
 }
 ERRORS = dict(re.findall(r'ERROR\((\w+), -?\d+, \w+, "[^"]*", "(\w+)"', (ROOT / "core/src/base/errors.def").read_text()))
 DEADLINE_S = 10
+SECRET = "correct horse battery staple"
 
 
 class Refused(Exception):
@@ -44,13 +48,45 @@ def until(condition, what="the condition", seconds=DEADLINE_S):
         assert time.monotonic() < end, f"not within {seconds} s: {what() if callable(what) else what}"
 
 
+class Authority:
+    """issues certificates into a folder, by the openssl command"""
+
+    def __init__(self, folder, name):
+        self.folder, self.name, self.cert, self.key = folder, name, folder / f"{name}.pem", folder / f"{name}.key"
+        self.make(self.cert, self.key, name, "basicConstraints=critical,CA:TRUE")
+
+    def make(self, cert, key, subject, extension, *more):
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", f"/CN={subject}",
+                        "-addext", extension, "-keyout", str(key), "-out", str(cert), *more], check=True, capture_output=True)
+
+    def issue(self, stem, names="DNS:localhost,IP:127.0.0.1"):
+        """options of a member with a certificate for these names"""
+        cert, key = self.folder / f"{stem}.pem", self.folder / f"{stem}.key"
+        self.make(cert, key, stem, f"subjectAltName={names}", "-CA", str(self.cert), "-CAkey", str(self.key), "-addext", "basicConstraints=critical,CA:FALSE")
+        return {"tls_cert": str(cert), "tls_key": str(key), "tls_ca": str(self.cert)}
+
+
+@functools.cache
+def shared_certificate():
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    return Authority(pathlib.Path(folder.name), "issuer").issue("member")
+
+
+def security():
+    """LIBPRESENCE_TEST_SECURITY=secret or certificates: every test, with that"""
+    how = os.environ.get("LIBPRESENCE_TEST_SECURITY", "")
+    assert how in ("", "secret", "certificates"), how
+    return {"": dict, "secret": lambda: {"secret": SECRET}, "certificates": shared_certificate}[how]()
+
+
 class Member:
     def __init__(self, language, **options):
         self.language, self.options = language, {name: str(value) for name, value in options.items()}
         self.process = subprocess.Popen(COMMANDS[language], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.folded = {}
         try:
-            self.address = self("open", options={"heartbeat_ms": "200", "listen": "127.0.0.1:0", **self.options})
+            self.address = self("open", options={"heartbeat_ms": "200", "listen": "127.0.0.1:0", **security(), **self.options})
         except Refused:
             self.end()
             raise

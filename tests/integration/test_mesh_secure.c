@@ -92,6 +92,23 @@ static void members_with_certificates(void **state) {
     expect_cluster(options, options);
 }
 
+/* 0.0.0.0 is nothing that others could dial: the addresses of the machine are told instead. */
+static void listening_on_every_address(void **state) {
+    (void)state;
+    const char *const everywhere[] = {"secret", SECRET, "listen", "0.0.0.0:0", "connect_timeout_ms", "10000", NULL};
+    char address[80];
+    presence_tracker *a = open_with(everywhere, NULL, false);
+    address_of(a, address);
+    assert_null(strstr(address, "0.0.0.0"));
+    presence_tracker *b = open_with(by_secret, address, false);
+    track(a, open_owner(a), "room", "a", "{}");
+    track(b, open_owner(b), "room", "b", "{}");
+    assert_true(wait_until(has_two, a));
+    assert_true(wait_until(has_two, b));
+    presence_tracker_close(b);
+    presence_tracker_close(a);
+}
+
 static void many_presences_come_through(void **state) {
     (void)state;
     enum { MANY = 3000 };
@@ -250,6 +267,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(members_with_one_secret, forget_lines),
         cmocka_unit_test_setup(members_with_certificates, forget_lines),
+        cmocka_unit_test_setup(listening_on_every_address, forget_lines),
         cmocka_unit_test_setup(many_presences_come_through, forget_lines),
         cmocka_unit_test_setup(strangers_are_told_apart, forget_lines),
         cmocka_unit_test_setup(silent_ones_keep_nobody_out, forget_lines),

@@ -119,6 +119,8 @@ static void set_addresses(presence_tracker *tracker, const presence_config *conf
     size_t count = 0;
     if (!*tracker->address) return;
     while (count < PR_ADDRESSES_MAX && pr_config_next_part(&list, texts[count], PR_ADDRESS_MAX + 1)) count++;
+    if (count == 0 && !pr_virtual_is(tracker->net))
+        count = pr_net_interfaces(tracker->address, texts, PR_ADDRESSES_MAX);
     if (count > 0) {
         memcpy(tracker->address, texts[0], sizeof tracker->address);
     } else {
