@@ -62,7 +62,7 @@ static void tell(pr_conn *conn, enum pr_doubt kind, int code, const char *why) {
     pr_net *net = conn->net;
     pr_told *told = &net->proving.told[kind];
     uint64_t now = pr_clock_now().mono_ms;
-    char text[300], more[64] = "", who[280];
+    char text[300], more[64] = "", who[140];
     if (told->at && now < told->at + PR_TELL_MS) {
         told->untold++;
         return;
