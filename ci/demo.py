@@ -387,7 +387,7 @@ class Demo:
 
     async def visit(self):
         """after the story: a calm life for those who look at the page, until Ctrl-C"""
-        print("\nThe story is over. The pages stay, their kill buttons work from now on; Ctrl-C ends it.")
+        print("\nOpen the pages. Their kill buttons work from now on; Ctrl-C ends it.")
         self.invite()
         while True:
             await self.churn(0.5, pause=0.4)
@@ -436,16 +436,17 @@ class Demo:
 async def main():
     parser = argparse.ArgumentParser(prog="ci/demo", description=__doc__)
     parser.add_argument("--once", action="store_true", help="do not wait for anybody; exit 0 only if all agreed")
+    parser.add_argument("--page", action="store_true", help="no story: the pages at once, until Ctrl-C")
     parser.add_argument("--break", dest="drop", action="store_true", help="drop one leave line: must exit 1")
     arguments = parser.parse_args()
-    once = arguments.once or not sys.stdin.isatty()
+    once = arguments.once or not (arguments.page or sys.stdin.isatty())
     demo = Demo(arguments.drop)
     task = asyncio.current_task()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, demo.interrupt, task)
     try:
         await demo.start()
-        for language in LANGUAGES:
+        for language in [] if arguments.page else LANGUAGES:
             await demo.round(language)
         if not once:
             await demo.visit()

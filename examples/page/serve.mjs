@@ -35,7 +35,7 @@ export async function servePage (users, port, kill) {
     join: members,
     event (event, payload) {
       const others = members().members.map(member => member.name).filter(other => other !== name)
-      if (event !== 'kill' || !others.includes(payload.member)) throw new Refuse('say kill and the name of another member')
+      if (event !== 'kill' || !others.includes(payload?.member)) throw new Refuse('say kill and the name of another member')
       kill(payload.member)
       return {}
     }
@@ -67,13 +67,15 @@ async function file (request, response) {
 }
 
 function text (value, most, what) {
-  if (typeof value !== 'string' || value.length > most) throw new Refuse(`${what} is a text of at most ${most} characters`)
+  if (typeof value !== 'string' || value.length > most || /[\p{Cc}\p{Cs}]/u.test(value)) {
+    throw new Refuse(`${what} is a text of at most ${most} characters`)
+  }
   return value.trim()
 }
 
 function room (member) {
   function beHere (me, socket) {
-    const name = text(me.name, 40, 'a name')
+    const name = text(me?.name, 40, 'a name')
     if (!name || !['online', 'away', 'busy'].includes(me.status)) throw new Refuse('say a name, and a status of online, away or busy')
     const meta = {
       status: me.status,
@@ -94,7 +96,7 @@ function room (member) {
   }
   return {
     join (topic, params, socket) {
-      if (params.here) beHere(params.here, socket) // also after a reconnect: the client says again who is here
+      if (params?.here) beHere(params.here, socket) // also after a reconnect: the client says again who is here
     },
     event (event, payload, socket) {
       if (event === 'here') {

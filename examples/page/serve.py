@@ -7,6 +7,7 @@
 import pathlib
 import platform
 import time
+import unicodedata
 
 from aiohttp import web
 
@@ -73,21 +74,25 @@ class Page:
 
 
 def text(value, most, what):
-    if not isinstance(value, str) or len(value) > most:
+    if not isinstance(value, str) or len(value) > most or any(unicodedata.category(char) in ("Cc", "Cs") for char in value):
         raise Refuse(f"{what} is a text of at most {most} characters")
     return value.strip()
+
+
+def fields(value):
+    return value if isinstance(value, dict) else {}
 
 
 class Room(Channel):
     name = None
 
     def on_join(self, topic, params, socket):
-        if params.get("here"):  # also after a reconnect: the client says again who is here
-            self.be_here(params["here"], socket)
+        if here := fields(params).get("here"):  # also after a reconnect: the client says again who is here
+            self.be_here(fields(here), socket)
 
     def on_event(self, event, payload, socket):
         if event == "here":
-            self.be_here(payload, socket)
+            self.be_here(fields(payload), socket)
         elif event == "gone":
             self.name = None
             socket.untrack()
@@ -118,7 +123,7 @@ class Servers(Channel):
 
     def on_event(self, event, payload, socket):
         others = [member["name"] for member in self.page.members()["members"] if member["name"] != self.page.name]
-        if event != "kill" or payload.get("member") not in others:
+        if event != "kill" or fields(payload).get("member") not in others:
             raise Refuse("say kill and the name of another member")
         self.page.kill(payload["member"])
         return {}
