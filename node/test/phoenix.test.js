@@ -4,7 +4,9 @@
 const test = require('node:test')
 const assert = require('node:assert/strict')
 const http = require('node:http')
+const net = require('node:net')
 const WebSocket = require('ws')
+const { Presence } = require('..')
 const { startAlone, waitFor } = require('../testing.js')
 const { Endpoint, Refuse, supabaseChannel } = require('../phoenix.js')
 
@@ -249,4 +251,24 @@ test('a connect function that hangs is a refusal', async t => {
   const { url, lines } = await serve(t, { connect: () => new Promise(() => {}), limits: { connectMs: 20 } })
   await assert.rejects(open(`${url}2.0.0`), /403/)
   assert.deepEqual(lines, ["a client's socket was closed: connect took too long"])
+})
+
+test('clients wait for the first sync, but not for ever', async t => {
+  const silent = net.createServer(() => {}) // a seed that takes connections and says nothing
+  await new Promise(resolve => silent.listen(0, '127.0.0.1', resolve))
+  t.after(() => silent.close())
+  for (const [connectMs, connectTimeoutMs] of [[20000, 300], [20, 20000]]) {
+    const users = await Presence.start({ join: [`127.0.0.1:${silent.address().port}`], listen: '', connectTimeoutMs })
+    const endpoint = new Endpoint(users, { log () {}, limits: { connectMs } }).channel('room', {})
+    const server = http.createServer()
+    endpoint.attach(server)
+    await new Promise(resolve => server.listen(0, '127.0.0.1', resolve))
+    assert.equal(users.isSynced, false)
+    const client = await open(`ws://127.0.0.1:${server.address().port}/socket/websocket?vsn=2.0.0`)
+    assert.equal(users.isSynced, connectMs === 20000)
+    client.socket.terminate()
+    await endpoint.close()
+    server.close()
+    await users.stop()
+  }
 })

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket as socket_module
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -469,6 +470,20 @@ def test_a_connect_function_that_hangs_is_a_refusal(run_once: Any) -> None:
             endpoint = Endpoint(users, connect=hang, limits=Limits(connect_seconds=0.02))
             with pytest.raises(Refuse, match="connect took too long"):
                 await endpoint.admit(handshake("vsn=2.0.0", {}, []))
+
+    run_once(main())
+
+
+@pytest.mark.parametrize(("patience", "trying_ms"), [(20, 300), (0.02, 20_000)])
+def test_clients_wait_for_the_first_sync_but_not_for_ever(run_once: Any, patience: float, trying_ms: int) -> None:
+    async def main() -> None:
+        with socket_module.create_server(("127.0.0.1", 0)) as silent:  # a seed that takes connections and says nothing
+            seed = f"127.0.0.1:{silent.getsockname()[1]}"
+            async with Presence(join=[seed], listen="", connect_timeout_ms=trying_ms) as users:
+                endpoint = Endpoint(users, limits=Limits(connect_seconds=patience))
+                assert not users.is_synced
+                assert await endpoint.admit(handshake("vsn=2.0.0", {}, [])) == {}
+                assert users.is_synced == (patience == 20)
 
     run_once(main())
 

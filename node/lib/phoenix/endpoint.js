@@ -131,9 +131,23 @@ class Endpoint {
     if (this.#closing) throw new Refuse('server stops')
     if (!shake.serializer) throw new Refuse('unknown vsn')
     if (!allowedOrigin(shake.headers, this.#checkOrigin)) throw new Refuse('origin not allowed')
+    await this.#complete()
     const assigns = await this.#connected(shake) ?? {}
     if (typeof assigns !== 'object') throw new TypeError('connect must return an object or nothing')
     return assigns
+  }
+
+  /**
+   * Waits for the first sync: a client that comes back to a server that has just started would take those it does not
+   * know yet for gone.
+   */
+  async #complete () {
+    if (this.users.isSynced) return
+    try {
+      await this.users.synced({ timeout: this.limits.connectMs })
+    } catch (error) {
+      if (error.code !== 'TIMEOUT') throw error // rather late news than none
+    }
   }
 
   #connected (shake) {

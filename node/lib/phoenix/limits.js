@@ -4,7 +4,7 @@
 const { InvalidOption } = require('../errors.js').classes
 
 const DEFAULTS = Object.freeze({
-  connectMs: 5000, // that the connect function may take; more: the client is refused
+  connectMs: 5000, // for the connect function, else the client is refused; and before, for the first sync
   frameBytes: 65536, // of a frame from the client; more: close 1009
   joins: 100, // channels joined at a time; more: an error reply "too many channels joined"
   eventsPerSecond: 100, // frames from the client, on average; more: close 1008

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .._errors import InvalidArgument
+from .._errors import InvalidArgument, PresenceTimeout
 from .._hooks import call_hook
 from .._presence import Presence
 from ._asgi import asgi
@@ -133,6 +133,7 @@ class Endpoint:
             raise Refuse("unknown vsn")
         if not allowed_origin(handshake.headers, self._check_origin):
             raise Refuse("origin not allowed")
+        await self._complete()
         if self._connect is None:
             return {}
         work = call_hook(self._connect, dict(handshake.params), handshake.headers)
@@ -146,6 +147,15 @@ class Endpoint:
         if not isinstance(assigns, Mapping):
             raise TypeError(f"connect must return a dict, not {type(assigns).__name__}")
         return dict(assigns)
+
+    async def _complete(self) -> None:
+        """Waits for the first sync: a client that comes back to a server that has just started would take those it
+        does not know yet for gone."""
+        if not self.users.is_synced:
+            try:
+                await self.users.synced(self.limits.connect_seconds)
+            except PresenceTimeout:
+                pass  # rather late news than none
 
     async def serve(self, handshake: Handshake, transport: Transport, assigns: dict[str, Any]) -> None:
         """Runs an accepted socket to its end."""

@@ -11,7 +11,7 @@ from .._errors import InvalidOption
 class Limits:
     """Limits of one socket. What goes beyond closes the socket (or is refused by a reply) and is logged once."""
 
-    connect_seconds: float = 5  # that the connect function may take; more: the client is refused
+    connect_seconds: float = 5  # for the connect function, else the client is refused; and before, for the first sync
     frame_bytes: int = 65_536  # of a frame from the client; more: close 1009
     joins: int = 100  # channels joined at a time; more: an error reply "too many channels joined"
     events_per_second: float = 100  # frames from the client, on average; more: close 1008
