@@ -27,7 +27,7 @@ test('npm pack has the addon and the types; the tarball installs elsewhere witho
   const packed = JSON.parse(stdout)
   const { filename, files } = Array.isArray(packed) ? packed[0] : Object.values(packed)[0]
   const names = files.map(file => file.path)
-  for (const name of ['index.js', 'index.mjs', 'index.d.ts', 'index.d.mts', 'phoenix.js', 'phoenix.mjs', 'testing.js', 'testing.mjs', 'testing.d.ts', 'testing.d.mts', 'lib/presence.js', 'lib/cluster.js', path.relative(root, addon)]) assert.ok(names.includes(name), name)
+  for (const name of ['index.js', 'index.mjs', 'index.d.ts', 'index.d.mts', 'phoenix.js', 'phoenix.mjs', 'phoenix.d.ts', 'phoenix.d.mts', 'lib/phoenix/endpoint.js', 'testing.js', 'testing.mjs', 'testing.d.ts', 'testing.d.mts', 'lib/presence.js', 'lib/cluster.js', path.relative(root, addon)]) assert.ok(names.includes(name), name)
   assert.deepEqual(names.filter(name => /^(test|node_modules\/(?!ws\/).*)\//.test(name) || name === 'run-tests.js'), [])
   const app = path.join(folder, 'an app')
   fs.mkdirSync(app)
@@ -69,7 +69,7 @@ test('the types compile, strictly, for import and for require', async () => {
   const tsc = path.join(root, 'node_modules/typescript/bin/tsc')
   const options = ['--noEmit', '--strict', '--exactOptionalPropertyTypes', '--module', 'nodenext', '--target', 'es2022', '--lib', 'es2023,esnext.disposable,dom', '--types', 'node']
   try {
-    await execFile(process.execPath, [tsc, ...options, 'test/typings.mts', 'test/typings.cts'], { cwd: root })
+    await execFile(process.execPath, [tsc, ...options, 'test/typings.mts', 'test/typings_phoenix.mts', 'test/typings.cts'], { cwd: root })
   } catch (error) {
     assert.fail(error.stdout || error.stderr)
   }
@@ -88,6 +88,17 @@ test('every method has a type, and every type is there', () => {
     if (['constructor', 'addListener', 'prependListener'].includes(name)) continue
     assert.match(body, new RegExp(`\\b${name}\\(|get ${name}\\(`), name)
   }
+  const phoenix = require('../phoenix.js')
+  const phoenixTypes = fs.readFileSync(path.join(root, 'phoenix.d.ts'), 'utf8')
+  for (const name of Object.keys(phoenix)) assert.match(phoenixTypes, new RegExp(`export (class|function) ${name}\\b`), name)
+  const endpoint = phoenixTypes.slice(phoenixTypes.indexOf('export class Endpoint'))
+  const shared = ['constructor', 'opened', 'closed', 'joined', 'left', 'diffFrame', 'runAside', 'report', 'logClose'] // with its connections
+  for (const name of Object.getOwnPropertyNames(phoenix.Endpoint.prototype).filter(name => !shared.includes(name))) {
+    assert.match(endpoint, new RegExp(`\\b${name}[ (:]`), name)
+  }
+  const limits = phoenixTypes.slice(phoenixTypes.indexOf('export interface Limits'), phoenixTypes.indexOf('export interface EndpointOptions'))
+  const { limitsOf } = require('../lib/phoenix/limits.js')
+  assert.deepEqual([...limits.matchAll(/^  (\w+): number$/gm)].map(([, name]) => name), Object.keys(limitsOf()))
   const errors = fs.readFileSync(path.join(root, 'lib/errors.d.ts'), 'utf8')
   for (const name of Object.keys(exported)) assert.match(types + errors, new RegExp(`export (class|const) ${name}\\b`), name)
 })

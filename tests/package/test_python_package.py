@@ -12,9 +12,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 def test_the_wheel_holds_the_package():
     """The one that pip installed into this environment."""
     names = {str(file) for file in importlib.metadata.files("libpresence")}
-    modules = {f"libpresence/{path.name}" for path in (ROOT / "python/libpresence").glob("*.py*")}
-    assert len(modules) > 20 and modules <= names
-    assert {"libpresence/testing.py", "libpresence/py.typed", "libpresence/_ffi.abi3.so"} <= names
+    modules = {str(path.relative_to(ROOT / "python")) for path in (ROOT / "python/libpresence").rglob("*.py*") if path.suffix != ".pyc"}
+    assert len(modules) > 30 and modules <= names
+    assert {"libpresence/testing.py", "libpresence/phoenix/__init__.py", "libpresence/py.typed", "libpresence/_ffi.abi3.so"} <= names
 
 
 def test_the_source_package_holds_what_it_is_built_from(tmp_path):
