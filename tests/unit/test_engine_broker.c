@@ -191,6 +191,26 @@ static void who_is_not_heard_elsewhere_is_told(void **state) {
     lone_free(l);
 }
 
+/* Who was DOWN and is heard of elsewhere rises once. */
+static void a_rise_by_hearsay_is_told_once(void **state) {
+    (void)state;
+    lone *l = lone_new(NULL);
+    other_beats(l, 0, 0);
+    lone_run(l, 20000);
+    assert_int_equal(l->downs, 1);
+    pr_message message = beat_of(1, 1, 0);
+    pr_record record = message.as.heartbeat.self;
+    record.inst = OTHER;
+    record.hb = 9;
+    strcpy(record.name, "o0");
+    message.as.heartbeat.digest = (pr_records){&record, 1};
+    l->ups = 0;
+    lone_hear(l, beats(), &message);
+    assert_int_equal(lone_info(l, "o0").status, PRESENCE_MEMBER_UP);
+    assert_int_equal(l->ups, 2); /* and o1, which told */
+    lone_free(l);
+}
+
 /* ---- frames of logs ---- */
 static void a_gap_is_asked_for(void **state) {
     (void)state;
@@ -382,6 +402,7 @@ int main(void) {
         cmocka_unit_test(leave_ends_a_member_at_once),
         cmocka_unit_test(an_unknown_version_is_told_once),
         cmocka_unit_test(who_is_not_heard_elsewhere_is_told),
+        cmocka_unit_test(a_rise_by_hearsay_is_told_once),
         cmocka_unit_test(a_gap_is_asked_for),
         cmocka_unit_test(answers_are_taken_while_they_are_waited_for),
         cmocka_unit_test(a_log_stands_under_its_own_subject),

@@ -6,7 +6,7 @@
  * Failures: a message that is lost, late, doubled or out of order is stale, or leaves a gap that the next one shows.
  * One that has no crc, does not decode, or stands under the wrong subject is dropped and counted, as is one for which
  * there is no memory. The broker goes down: nothing is heard, silence does the rest; when it is up again, what was not
- * published goes out, and a heartbeat.
+ * published goes out, and a heartbeat, and nobody is accused for one patience.
  */
 #include "engine_state.h"
 
@@ -28,7 +28,8 @@ void pr_engine_broker_up(pr_engine *e, pr_time now) {
     pr_engine_note_time(e, now);
     if (!e->options.broker || e->broker.up || e->left || e->yielded) return;
     e->broker.up = true;
-    e->broker.all->digest_clock = 0; /* as in HELLO: all records (3.8.1) */
+    e->broker.all->digest_clock = 0;                                 /* as in HELLO: all records (3.8.1) */
+    if (pr_rule(PR_RULE_broker_hold)) e->stall_end = e->now.mono_ms; /* it was we who heard nothing (3.9.6) */
     if (!e->broker.listened) e->broker.listen_until = e->now.mono_ms + pr_period(e);
     e->hb++;
     pr_flush(e);

@@ -3,7 +3,7 @@
 #include "engine_state.h"
 
 static bool seeds_tried(const pr_engine *e) {
-    if (e->options.broker && !e->broker.listened) return false;
+    if (e->options.broker) return e->broker.listened;
     for (size_t i = 0; i < e->seeds_size; i++)
         if (!e->seeds[i].tried && !e->seeds[i].self) return false;
     return true;
