@@ -197,6 +197,8 @@ class Owners:
         return None
 
     def _check(self, owner: Any) -> None:
+        if type(owner).__name__ == Owner.__name__ and type(owner).__module__ == Owner.__module__:
+            raise InvalidOwner("the owner belongs to another copy of this package")
         if isinstance(owner, types.MethodType):
             raise InvalidOwner("a bound method cannot own presences, it is made anew each time: use its object")
         try:
