@@ -205,4 +205,4 @@ async function same (room, server, keys) {
   await until(equal).catch(() => { throw new Error(`the roster is ${mine}, the list ${JSON.stringify(theirs)}, wanted ${keys}`) })
 }
 
-module.exports = { DEADLINE, NODE_ADAPTERS, PYTHON_ADAPTERS, Presence, Raw, RealtimeClient, Server, Socket, WebSocket, answered, byRef, connect, enter, limitsOf, push, same, startServers, until }
+module.exports = { DEADLINE, NODE_ADAPTERS, PYTHON, PYTHON_ADAPTERS, Presence, Raw, RealtimeClient, Server, Socket, WebSocket, answered, byRef, connect, enter, limitsOf, push, root, same, startServers, until }
