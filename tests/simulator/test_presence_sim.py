@@ -36,6 +36,14 @@ def test_neighbouring_seeds_have_nothing_in_common():
     assert numbers[0] and numbers[1] and not numbers[0] & numbers[1]
 
 
+def test_a_history_over_a_broker_is_a_function_of_its_seed_too():
+    long, again, short = (run("--broker", "--seed", 12, "--events", events, "--trace").stdout for events in (60, 60, 30))
+    strip = lambda text: text[: text.index("members saw")]
+    assert strip(long) == strip(again) and "publishes to beats" in long and "dials sim" not in long
+    before = short[: short[: short.index("---- the faults end")].rindex("\n")]
+    assert len(before.splitlines()) > 50 and long.startswith(before)
+
+
 def test_exactly_so_many_events_and_members():
     done = run("--seed", 2, "--members", 4, "--events", 33)
     assert done.returncode == 0 and "1 histories, 33 events" in done.stdout
