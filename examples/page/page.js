@@ -72,14 +72,18 @@ const socket = new Socket('/socket', {
 })
 
 function watch (name) {
-  const channel = socket.channel(`room:${name}`, () => name === current ? { here: here() } : {})
+  const channel = socket.channel(`room:${name}`, () => { // asked at each join, the first and those after a reconnect
+    room.told = name === current ? JSON.stringify([name, here()]) : ''
+    return room.told ? { here: here() } : {}
+  })
   const presence = new Presence(channel)
-  const room = { channel, presence, ready: false }
+  const room = { channel, presence, ready: false, told: '' }
   presence.onJoin((key, before, { metas }) => { if (room.ready && name === current) joined(key, before?.metas ?? [], metas) })
   presence.onLeave((key, { metas }, left) => { if (room.ready && name === current) gone(key, metas, left.metas) })
   presence.onSync(() => { room.ready = true; show() })
-  channel.join().receive('ok', () => { if (name === current) { lastSaid = ''; say() } })
-    .receive('error', ({ reason }) => note([], `May not watch ${name}: ${reason}`))
+  channel.join().receive('ok', () => {
+    if (name === current) { lastSaid = room.told; say() } else if (room.told) channel.push('gone', {})
+  }).receive('error', ({ reason }) => note([], `May not watch ${name}: ${reason}`))
   rooms.set(name, room)
 }
 
