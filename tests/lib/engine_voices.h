@@ -116,6 +116,7 @@ static inline void voices_act(voices *all) {
         case PR_ACTION_DIFF: world_note_diff(&all->w->nodes[0], action.as.diff); break;
         case PR_ACTION_MEMBER: world_note_member(&all->w->nodes[0], &action.as.member); break;
         case PR_ACTION_YIELD: all->w->nodes[0].yields++; break;
+        case PR_ACTION_ERROR: all->w->nodes[0].last_error = action.as.error.code; break;
         default: break;
         }
 }
