@@ -78,6 +78,16 @@ ROWS = [
     cost("c.wire.heartbeat", "on the wire: a heartbeat", "B"),
     cost("c.wire.snapshot", "on the wire: a snapshot, per entry", "B", None, "wire.snapshot"),
 ]
+ROWS += [
+    cost("c.tls.handshake", "TLS by secret: a handshake, both ends", "us"),
+    cost("c.tls.memory", "TLS: memory of an idle link, one end", "B"),
+    cost("c.tls.heartbeat", "TLS: a heartbeat sealed and opened", "us"),
+    rate("c.tls.bulk", "TLS: 64 KiB frames sealed and opened", unit="MB/s"),
+    cost("tls.latency.c.c.p50", "TLS: join to diff, C to C, p50", "ms"),
+    cost("tls.latency.c.c.p99", "TLS: join to diff, C to C, p99", "ms", 20),
+    cost("tls.c.sync.100000", "TLS: new member has all 100 k, two processes", "ms", 1_000),
+    cost("tls.c.sync_turn.100000", "  longest turn of its loop", "ms", 10),
+]
 for writer in LANGUAGES:
     for reader in LANGUAGES:
         pair = f"{NAMES[writer]} to {NAMES[reader]}"
@@ -122,16 +132,26 @@ def side(build, language):
     }[language]
 
 
-def latency(build, writer, reader, count=400):
+def latency(build, writer, reader, count=400, **environment):
     """Milliseconds from track in one process to the diff in another."""
-    heard = subprocess.Popen([*side(build, reader), "read", str(count)], stdout=subprocess.PIPE, text=True)
+    env = {**os.environ, **environment}
+    heard = subprocess.Popen([*side(build, reader), "read", str(count)], stdout=subprocess.PIPE, text=True, env=env)
     address = heard.stdout.readline().strip()
-    said = subprocess.Popen([*side(build, writer), "write", str(count), address], stdin=subprocess.PIPE)
+    said = subprocess.Popen([*side(build, writer), "write", str(count), address], stdin=subprocess.PIPE, env=env)
     p50, p99 = map(float, heard.stdout.readline().split())
     said.stdin.close()
     if said.wait() or heard.wait():
         sys.exit(f"bench: latency from {writer} to {reader} failed")
     return {f"latency.{writer}.{reader}.p50": p50, f"latency.{writer}.{reader}.p99": p99}
+
+
+def tls(build):
+    """What security adds: alone, and to the same figures without it (latency.c.c, c.sync)."""
+    secret = {"BENCH_SECRET": "correct horse battery staple"}
+    found = run(build / "tests/bench_tls")
+    found |= {f"tls.{name}": value for name, value in latency(build, "c", "c", **secret).items()}
+    found |= {f"tls.{name}": value for name, value in run(build / "tests/bench_sync", "live", 100000, **secret).items()}
+    return found
 
 
 def groups(build):
@@ -149,6 +169,7 @@ def groups(build):
     for n in (100000, 1000000):
         made[f"apply.{n}"] = lambda n=n: run(program("bench_sync"), "apply", n)
         made[f"sync.{n}"] = lambda n=n: run(program("bench_sync"), "live", n)
+    made["tls"] = lambda: tls(build)
     made["wire"] = lambda: run(program("bench_wire"))
     for writer in LANGUAGES:
         for reader in LANGUAGES:
