@@ -92,7 +92,7 @@ lines.on('close', async () => {
 async function serveHttp () {
   const server = http.createServer()
   endpoint.attach(server)
-  await new Promise(resolve => server.listen(options.port ?? 0, '127.0.0.1', resolve))
+  await new Promise(resolve => server.listen({ port: options.port ?? 0, host: '127.0.0.1', backlog: 4096 }, resolve))
   hello(server)
   return async () => {
     await endpoint.close()

@@ -153,7 +153,8 @@ def say_hello(port):
 async def serve_asgi(bound):
     import uvicorn
 
-    config = uvicorn.Config(application(), log_level="warning", ws=OPTIONS.get("ws", "auto"), timeout_graceful_shutdown=10)
+    deflate = OPTIONS.get("deflate", True)
+    config = uvicorn.Config(application(), log_level="warning", ws_per_message_deflate=deflate, timeout_graceful_shutdown=10)
     server = uvicorn.Server(config)
 
     async def greet():

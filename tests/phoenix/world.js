@@ -37,6 +37,7 @@ class Server {
     this.options = options
     const program = PYTHON_ADAPTERS.includes(adapter) ? [PYTHON, 'server.py'] : [process.execPath, 'server.mjs']
     this.#child = spawn(program[0], [path.join(__dirname, program[1]), JSON.stringify({ adapter, ...options })], { stdio: ['pipe', 'pipe', 'pipe'] })
+    this.pid = this.#child.pid
     this.errors = ''
     this.#child.stderr.on('data', data => { this.errors += data })
     this.ended = new Promise(resolve => this.#child.on('close', (code, signal) => {
