@@ -320,9 +320,12 @@ static void a_cluster_at_rest_only_beats(void **state) {
     pr_sim *sim = broker_new(22);
     cluster_start(sim, 6, NULL);
     cluster_run(sim, 15000);
-    uint64_t frames = pr_sim_frames(sim);
+    uint64_t frames = pr_sim_frames(sim), bytes = pr_sim_frame_bytes(sim);
     cluster_run(sim, 20000);
     assert_int_equal(pr_sim_frames(sim) - frames, 6 * 20);
+    bytes = (pr_sim_frame_bytes(sim) - bytes) / (6 * 20);
+    print_message("%llu bytes a heartbeat\n", (unsigned long long)bytes);
+    assert_true(bytes < 120);
     cluster_free(sim);
 }
 

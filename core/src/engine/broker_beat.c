@@ -143,7 +143,7 @@ static void take_log(pr_engine *e, pr_peer *voice, pr_member *m, const pr_heartb
 static void take_unlinked(pr_engine *e, const pr_peer *voice, const pr_heartbeat *heartbeat) {
     for (size_t i = 0; i < heartbeat->unlinked_size; i++) {
         pr_member *m = pr_member_of(e, heartbeat->unlinked[i]);
-        if (m) want(e, m, voice);
+        if (m && pr_member_up(m)) want(e, m, voice); /* else we know no more than they do */
     }
 }
 
@@ -153,6 +153,12 @@ static int take_hints(pr_engine *e, pr_peer *voice, const pr_heartbeat *heartbea
     if (m) take_log(e, voice, m, heartbeat);
     take_unlinked(e, voice, heartbeat);
     return pr_digest_take(e, voice, &heartbeat->digest);
+}
+
+/* All hear that it differs, and one digest is for all: about one of them tells, the others may the next time. */
+static void compare_members(pr_engine *e, uint32_t members) {
+    if (members == e->members_hash || pr_engine_random(e, e->members_up)) return;
+    pr_heartbeat_members(e, e->broker.all, members);
 }
 
 int pr_broker_beat_take(pr_engine *e, const pr_heartbeat *heartbeat) {
@@ -166,7 +172,7 @@ int pr_broker_beat_take(pr_engine *e, const pr_heartbeat *heartbeat) {
     int rc = voice ? learn(e, voice, self) : 0;
     if (!rc && !e->yielded) rc = take_hints(e, old, heartbeat);
     if (rc || e->yielded || !voice) return rc;
-    if (heartbeat->members != e->members_hash) pr_heartbeat_members(e, e->broker.all, heartbeat->members);
+    compare_members(e, heartbeat->members);
     pr_member *m = pr_member_of(e, self->inst);
     if (!known && m && !m->left) greet(e, voice); /* last: it takes the place of what was read */
     return 0;

@@ -122,7 +122,7 @@ int pr_digest_fill(pr_engine *e, pr_peer *peer, size_t *count) {
     int rc = 0;
     *count = 0;
     if (e->ticks >= peer->full_at) {
-        peer->full_at = e->ticks + PR_FULL_DIGEST_MS;
+        peer->full_at = e->ticks + PR_FULL_DIGEST_MS * (peer->voice ? e->members_up + 1 : 1); /* one of all of them */
         peer->digest_clock = 0;
     }
     pr_member *self = pr_member_named(e, peer->name);

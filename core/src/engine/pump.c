@@ -259,7 +259,7 @@ void pr_flush(pr_engine *e) {
     pr_timer_clear(&e->timers, &e->flush);
     e->flushed_at = e->now.mono_ms;
     pr_copy_wake(e, &e->own);
-    if (e->broker.up) pr_broker_publish(e);
+    if (e->broker.up && !e->yielded) pr_broker_publish(e);
 }
 
 void pr_local_changed(pr_engine *e) {
