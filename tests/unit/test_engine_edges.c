@@ -82,6 +82,82 @@ static void limits_of_its_own(void **state) {
     world_free(w);
 }
 
+static void one_place_once_in_many(void **state) {
+    (void)state;
+    world *w = world_new();
+    world_start(w, 0, "a", 0);
+    presence_owner o = world_owner(w, 0);
+    enum { MANY = 200 };
+    static char keys[MANY][8];
+    presence_item items[MANY];
+    size_t bad = MANY;
+    for (size_t i = 0; i < MANY; i++) { /* places that share a slot are told apart by their text */
+        snprintf(keys[i], sizeof keys[i], "k%zu", i / 2);
+        items[i] = (presence_item){pr_cstr(i % 2 ? "odd" : "even"), pr_cstr(keys[i]), pr_cstr("{}")};
+    }
+    items[MANY - 1] = items[3];
+    assert_int_equal(pr_engine_track_many(w->nodes[0].engine, o, items, MANY, world_time(w), NULL, &bad, NULL),
+                     PRESENCE_ETRACKED);
+    assert_int_equal(bad, MANY - 1);
+    assert_int_equal(world_shown(w, 0, "odd"), 0);
+    assert_int_equal(pr_engine_track_many(w->nodes[0].engine, o, items, MANY - 1, world_time(w), NULL, &bad, NULL), 0);
+    assert_int_equal(world_shown(w, 0, "odd"), MANY / 2 - 1);
+    world_act(w, 0);
+    world_free(w);
+}
+
+/* ---- after the end ---- */
+static void assert_over(voices *all) {
+    presence_owner o = 1;
+    pr_time now = world_time(all->w);
+    presence_item item = {pr_cstr("t"), pr_cstr("k"), pr_cstr("{}")};
+    assert_int_equal(pr_engine_owner_open(all->e, 0, now, &o), PRESENCE_ECLOSED);
+    assert_int_equal(pr_engine_owner_open(all->e, 500, now, &o), PRESENCE_ECLOSED);
+    assert_int_equal(pr_engine_owner_touch(all->e, o, now), PRESENCE_ECLOSED);
+    assert_int_equal(pr_engine_owner_close(all->e, o, now), PRESENCE_ECLOSED);
+    assert_int_equal(pr_engine_track_many(all->e, o, &item, 1, now, NULL, NULL, NULL), PRESENCE_ECLOSED);
+    assert_int_equal(pr_engine_update(all->e, o, item.topic, item.key, NULL, item.meta, now, NULL, NULL),
+                     PRESENCE_ECLOSED);
+    assert_int_equal(pr_engine_untrack(all->e, o, item.topic, item.key, now, NULL), PRESENCE_ECLOSED);
+    assert_int_equal(pr_engine_untrack_owner(all->e, o, now, NULL), PRESENCE_ECLOSED);
+    voice *late = &all->v[2];
+    late->link = ++all->w->ids;
+    late->closed = false;
+    pr_engine_link_up(all->e, late->link, 0, now);
+    voices_act(all);
+    assert_true(late->closed);
+    voice_bytes(all, late, "whatever", 8);
+    voices_pass(all, 3000);
+    assert_int_equal(all->dial, 0);
+}
+
+static void who_left_is_closed(void **state) {
+    (void)state;
+    voices *all = voices_new(NULL);
+    voice *v = voice_link(all, 0, ALL_SPOKEN, 0, 0);
+    pr_engine_leave(all->e, world_time(all->w));
+    pr_engine_leave(all->e, world_time(all->w)); /* again */
+    voices_act(all);
+    assert_int_equal(v->frames[PR_LEAVE], 1);
+    voice_beat(all, v, 1, NULL, 0); /* on its way when we left */
+    assert_over(all);
+    voices_free(all);
+}
+
+static void who_yielded_is_closed(void **state) {
+    (void)state;
+    voices *all = voices_new(NULL);
+    voice *v = voice_link(all, 0, ALL_SPOKEN, 0, 0);
+    pr_record record = record_of("a", all->inst, 1, 1); /* somebody closed our own instance for ever */
+    record.left = true;
+    voice_beat(all, v, 0, &record, 1);
+    assert_int_equal(all->w->nodes[0].yields, 1);
+    voice_beat(all, v, 0, &record, 1);
+    assert_int_equal(all->w->nodes[0].yields, 1);
+    assert_over(all);
+    voices_free(all);
+}
+
 /* ---- HELLO ---- */
 static void a_hello_without_a_proper_self_closes(void **state) {
     (void)state;
@@ -213,10 +289,17 @@ static void definitions_without_end_are_forgotten(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(options_that_cannot_be_are_refused),   cmocka_unit_test(limits_of_its_own),
-        cmocka_unit_test(a_hello_without_a_proper_self_closes), cmocka_unit_test(a_mirror_is_told_that_it_is_one),
-        cmocka_unit_test(a_claim_that_is_ahead_gets_nak),       cmocka_unit_test(a_peers_error_is_told_by_its_code),
-        cmocka_unit_test(the_next_address_is_dialled_at_once),  cmocka_unit_test(definitions_without_end_are_forgotten),
+        cmocka_unit_test(options_that_cannot_be_are_refused),
+        cmocka_unit_test(limits_of_its_own),
+        cmocka_unit_test(one_place_once_in_many),
+        cmocka_unit_test(who_left_is_closed),
+        cmocka_unit_test(who_yielded_is_closed),
+        cmocka_unit_test(a_hello_without_a_proper_self_closes),
+        cmocka_unit_test(a_mirror_is_told_that_it_is_one),
+        cmocka_unit_test(a_claim_that_is_ahead_gets_nak),
+        cmocka_unit_test(a_peers_error_is_told_by_its_code),
+        cmocka_unit_test(the_next_address_is_dialled_at_once),
+        cmocka_unit_test(definitions_without_end_are_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
