@@ -59,6 +59,14 @@ class Balancer {
       if (toServers) client.unpipe(upstream).pause()
     }
   }
+
+  /** Everything passes again. */
+  thaw () {
+    for (const [client, upstream] of this.#pairs) {
+      upstream.pipe(client)
+      client.pipe(upstream)
+    }
+  }
 }
 
 module.exports = { Balancer }

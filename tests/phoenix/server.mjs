@@ -3,6 +3,7 @@
 //     server.mjs '{"adapter": "ws" | "fastify", "presence": {…}, "limits": {…}, "fetch": false}'
 //
 // Prints one JSON line when it listens, answers one JSON line per line of its stdin, and ends with it.
+import { randomBytes } from 'node:crypto'
 import http from 'node:http'
 import readline from 'node:readline'
 import { Presence } from '../../node/index.mjs'
@@ -70,7 +71,13 @@ const owner = users.owner() // of what is tracked by request
 const answers = {
   list: ({ topic }) => users.list(topic),
   track: ({ topic, user, meta }) => users.track(owner, topic, user, meta),
+  renew: ({ topic, prefix, count, size }) => { // with texts that no compression makes small
+    users.untrack(owner)
+    users.trackMany(owner, Array.from({ length: count }, (_, i) => [topic, `${prefix}${i}`, { text: randomBytes(size).toString('hex') }]))
+    return null
+  },
   fetches: () => calls,
+  resyncs: () => Number(users.stats().resyncs),
   members: () => users.members().map(({ name, status }) => [name, status]),
   sockets: () => endpoint.sockets,
   tokens: () => tokens,

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import socket
 import sys
 import threading
@@ -107,8 +108,14 @@ async def answer(request):
         return await users.list(topic)
     if do == "track":
         return users.track(OWNERS[0], topic, request["user"], request.get("meta"))
+    if do == "renew":
+        OWNERS[0].untrack()
+        users.track_many(OWNERS[0], [(topic, f"{request['prefix']}{i}", {"text": text}) for i, text in enumerate(texts(request))])
+        return None
     if do == "fetches":
         return users.calls
+    if do == "resyncs":
+        return users.stats().resyncs
     if do == "members":
         return [[member.name, member.status] for member in users.members()]
     if do == "sockets":
@@ -118,6 +125,11 @@ async def answer(request):
     if do == "broadcast":
         return endpoint.broadcast(topic, request["event"], request["payload"])
     raise ValueError(do)
+
+
+def texts(request):
+    """Some that no compression makes small."""
+    return [os.urandom(request["size"]).hex() for _ in range(request["count"])]
 
 
 def listen(stop):
