@@ -211,6 +211,24 @@ static void a_claim_that_is_ahead_gets_nak(void **state) {
     voices_free(all);
 }
 
+/* However great the pair of an observer is: it holds no name (3.9.8). */
+static void a_member_takes_the_name_of_an_observer(void **state) {
+    (void)state;
+    voices *all = voices_new(NULL);
+    pr_record looker = record_of("x", all->v[0].inst, 500, 1), member = record_of("x", all->v[1].inst, 1, 1);
+    looker.observer = true;
+    pr_member_info info;
+    voice_link_as(all, 0, &looker, 0, 0);
+    assert_int_equal(world_status(all->w, 0, "x", &info), PRESENCE_MEMBER_UP);
+    assert_true(info.observer);
+    voice *v = voice_link_as(all, 1, &member, 0, 0);
+    assert_false(v->closed);
+    assert_int_equal(world_status(all->w, 0, "x", &info), PRESENCE_MEMBER_UP);
+    assert_false(info.observer);
+    assert_int_equal(info.inst, v->inst);
+    voices_free(all);
+}
+
 /* ---- ERROR ---- */
 static void a_peers_error_is_told_by_its_code(void **state) {
     (void)state;
@@ -297,6 +315,7 @@ int main(void) {
         cmocka_unit_test(a_hello_without_a_proper_self_closes),
         cmocka_unit_test(a_mirror_is_told_that_it_is_one),
         cmocka_unit_test(a_claim_that_is_ahead_gets_nak),
+        cmocka_unit_test(a_member_takes_the_name_of_an_observer),
         cmocka_unit_test(a_peers_error_is_told_by_its_code),
         cmocka_unit_test(the_next_address_is_dialled_at_once),
         cmocka_unit_test(definitions_without_end_are_forgotten),
