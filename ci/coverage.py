@@ -3,10 +3,12 @@
 
 tests/coverage/reasons says why something may be left; the first line that fits counts:
     NAME: why                          a reason
-    NAME PLACE PATTERN                 where it holds: PLACE is a file, file:function or *, PATTERN fits the text of the line
+    NAME PLACE PATTERN                 where it holds: PLACE is a file or file:function, a * stands for anything, PATTERN (a regular
+                                       expression) fits the text of the line
 usage: ci/coverage.py COVERAGE.json [--left | --table]
 """
 import collections
+import fnmatch
 import functools
 import json
 import pathlib
@@ -71,7 +73,7 @@ def reasons():
 
 def reason(file, function, line):
     for name, place, pattern in reasons()[1]:
-        if place in ("*", file, f"{file}:{function}") and pattern.search(text_of(file, line)):
+        if any(fnmatch.fnmatchcase(name_of, place) for name_of in (file, f"{file}:{function}")) and pattern.search(text_of(file, line)):
             return name
     return UNKNOWN
 
