@@ -10,6 +10,7 @@
 
 static char folder[64], ca_file[128];
 static pem_files member;
+static authority ours;
 
 typedef struct lines {
     char text[64][400];
@@ -193,6 +194,51 @@ static void strangers_are_told_apart(void **state) {
     presence_tracker_close(a);
 }
 
+static void certificates_that_are_wrong(void **state) {
+    (void)state;
+    static const char right[] = "DNS:localhost,IP:127.0.0.1";
+    static const char *const parts[] = {"certificate has expired", "self-signed certificate",
+                                        "local issuer certificate", "is not for 127.0.0.1"};
+    authority other = authority_new("theirs");
+    pem_files bad[4];
+    char address[80];
+    write_member(folder, "old", &ours, right, -2 * DAY, -DAY, &bad[0]);
+    write_member(folder, "alone", NULL, right, -DAY, DAY, &bad[1]);
+    write_member(folder, "alien", &other, right, -DAY, DAY, &bad[2]);
+    write_member(folder, "web", &ours, "DNS:web.example,IP:192.0.2.1", -DAY, DAY, &bad[3]);
+    authority_free(&other);
+    const char *const good[] = {"tls_cert", member.cert, "tls_key", member.key, "tls_ca", ca_file, NULL};
+    presence_tracker *a = open_with(good, NULL, true);
+    address_of(a, address);
+    for (size_t i = 0; i < 4; i++) {
+        const char *const options[] = {"tls_cert", bad[i].cert, "tls_key", bad[i].key, "tls_ca", ca_file, NULL};
+        refused_member(options, address, parts[i]);
+    }
+    const char *const none[] = {"secret", SECRET, NULL};
+    refused_member(none, address, "it does not believe us");
+    presence_tracker_close(a);
+}
+
+/* One byte now and then of a handshake that never ends. */
+static void slow_ones_are_closed(void **state) {
+    (void)state;
+    static const uint8_t record[] = {0x16, 3, 1, 4, 0, 1, 0, 3, 0xfc};
+    char address[80];
+    presence_tracker *a = open_with(by_secret, NULL, true);
+    address_of(a, address);
+    int fd = dial(address);
+    int64_t deadline = now_ms() + PATIENCE_MS;
+    for (size_t i = 0;; i++) {
+        struct pollfd ready = {fd, POLLIN, 0};
+        if (send(fd, i < sizeof record ? &record[i] : &record[1], 1, MSG_NOSIGNAL) != 1) break;
+        if (poll(&ready, 1, 200) == 1) break; /* it says something, or closes */
+        if (now_ms() > deadline) fail_msg("not closed");
+    }
+    close(fd);
+    expect_line("did not prove within 5 s");
+    presence_tracker_close(a);
+}
+
 /* Silence keeps nobody out, and a peer that sends a byte now and then is closed when its time is over. */
 static void silent_ones_keep_nobody_out(void **state) {
     (void)state;
@@ -249,17 +295,17 @@ static int set_up(void **state) {
     (void)state;
     pthread_mutex_init(&told.mutex, NULL);
     make_folder(folder);
-    authority ca = authority_new("ours");
+    ours = authority_new("ours");
     snprintf(ca_file, sizeof ca_file, "%s/ca.pem", folder);
-    write_certificate(ca_file, "w", ca.certificate);
-    write_member(folder, "member", &ca, "DNS:localhost,IP:127.0.0.1", -DAY, DAY, &member);
-    authority_free(&ca);
+    write_certificate(ca_file, "w", ours.certificate);
+    write_member(folder, "member", &ours, "DNS:localhost,IP:127.0.0.1", -DAY, DAY, &member);
     return 0;
 }
 
 static int tear_down(void **state) {
     (void)state;
     remove_folder(folder);
+    authority_free(&ours);
     return 0;
 }
 
@@ -270,6 +316,8 @@ int main(void) {
         cmocka_unit_test_setup(listening_on_every_address, forget_lines),
         cmocka_unit_test_setup(many_presences_come_through, forget_lines),
         cmocka_unit_test_setup(strangers_are_told_apart, forget_lines),
+        cmocka_unit_test_setup(certificates_that_are_wrong, forget_lines),
+        cmocka_unit_test_setup(slow_ones_are_closed, forget_lines),
         cmocka_unit_test_setup(silent_ones_keep_nobody_out, forget_lines),
         cmocka_unit_test_setup(an_error_event_says_why, forget_lines),
     };

@@ -211,6 +211,25 @@ def test_the_environment_is_read(member):
     assert run("list", "room", env={**env, "LIBPRESENCE_HEARTBEAT_MS": "x"}).returncode == 2
 
 
+def test_a_secret_comes_from_a_file_or_the_environment(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("correct horse battery staple\n")
+    wrong = tmp_path / "wrong"
+    wrong.write_text("guessed by somebody else\n")
+    with Running("join", "--listen", "127.0.0.1:0", "--cluster", "cli-test", "--name", "server", "--secret-file", str(secret)) as member:
+        member.address = member.line()["address"]
+        assert run("list", "room", "--secret-file", str(secret), "--connect-timeout-ms", "5000", *at(member)).returncode == 0
+        environment = {**os.environ, "LIBPRESENCE_SECRET": "correct horse battery staple"}
+        assert run("list", "room", "--connect-timeout-ms", "5000", *at(member), env=environment).returncode == 0
+        assert run("list", "room", *at(member)).returncode == 3
+        assert run("list", "room", "--secret-file", str(wrong), *at(member)).returncode == 3
+        done = run("list", "room", "--secret", "correct horse battery staple", *at(member))
+        assert done.returncode == 2 and "--secret-file" in done.stderr and "horse" not in done.stderr
+        assert run("list", "room", "--secret-file", str(tmp_path / "none"), *at(member)).returncode != 0
+    shown = run("--help").stdout
+    assert "--secret-file" in shown and "--secret " not in shown
+
+
 def test_a_member_whose_name_is_taken_fails(member):
     with Running("join", "--listen", "127.0.0.1:0", "--name", "server", *at(member)) as younger:
         younger.line()
