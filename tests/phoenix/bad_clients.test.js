@@ -6,7 +6,7 @@ const { describe, it } = require('node:test')
 const assert = require('node:assert/strict')
 const { randomBytes } = require('node:crypto')
 const { Balancer } = require('./balancer.js')
-const { DEADLINE, NODE_ADAPTERS, PYTHON_ADAPTERS, Raw, connect, enter, limitsOf, push, same, startServers, until } = require('./world.js')
+const { DEADLINE, Raw, connect, enter, limitsOf, push, same, startServers, until } = require('./world.js')
 
 const LIMITS = { frame_bytes: 4096, events_burst: 200, send_bytes: 500000, close_seconds: 0.5 }
 const SILENCE = { idle_seconds: 3 }
@@ -36,7 +36,7 @@ async function endsAlone (t, server, good, name, misbehave, codes) {
 }
 
 describe('bad clients', { concurrency: 3 }, () => {
-  for (const adapter of [...PYTHON_ADAPTERS, ...NODE_ADAPTERS]) {
+  for (const adapter of ['uvicorn', 'fastapi', 'aiohttp', 'ws', 'fastify']) {
     it(adapter, { timeout: 3 * DEADLINE }, async t => {
       const [server, strict] = await startServers(t, [adapter, adapter], (_, i) => ({ limits: limitsOf(adapter, i === 0 ? LIMITS : SILENCE) }))
       const socket = await connect(t, server)
@@ -44,7 +44,8 @@ describe('bad clients', { concurrency: 3 }, () => {
       socket.onClose(({ code, reason }) => codes.push(`${code} ${reason}`))
       const good = await enter(socket, 'room:1', { user: 'good' })
 
-      for (const [name, frame, options, code] of FATAL) {
+      const few = ['fastapi', 'fastify'].includes(adapter) // around the same code as uvicorn and ws
+      for (const [name, frame, options, code] of few ? FATAL.slice(-3) : FATAL) {
         await endsAlone(t, server, good, name, bad => bad.socket.send(frame, options), code)
       }
       await endsAlone(t, server, good, 'a flood', bad => {
@@ -53,7 +54,7 @@ describe('bad clients', { concurrency: 3 }, () => {
 
       await repliesTo(await Raw.open(t, server))
       await silence(t, strict, good, server)
-      await slow(t, server, good)
+      if (!few) await slow(t, server, good)
 
       assert.deepEqual([codes, good.errors, good.closed], [[], 0, 0], server.errors)
       assert.deepEqual(await push(good, 'untrack', { user: 'good' }), { left: 1 })
