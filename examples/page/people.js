@@ -86,10 +86,11 @@ function content (key, metas, isMe) {
 export function showPeople (list, people, myName) {
   const cards = new Map([...list.children].filter(card => !card.leaving).map(card => [card.dataset.key, card]))
   const sorted = [...people].sort(([a], [b]) => (b === myName) - (a === myName) || a.localeCompare(b, undefined, { numeric: true }))
+  const stay = new Set(people.map(([key]) => key))
+  for (const [key, card] of cards) if (!stay.has(key)) leave(card) // first: nobody is moved because of them
   let place = list.firstElementChild
   for (const [key, metas] of sorted) {
     const card = cards.get(key) ?? el('li', { class: 'card', 'data-key': key })
-    cards.delete(key)
     const state = JSON.stringify([key === myName, metas, metas.map(meta => since(meta.since))])
     if (card.state !== state) {
       card.state = state
@@ -100,7 +101,6 @@ export function showPeople (list, people, myName) {
     if (place === card) place = card.nextElementSibling
     else list.insertBefore(card, place)
   }
-  for (const card of cards.values()) leave(card)
 }
 
 function leave (card) {

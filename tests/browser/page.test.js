@@ -272,6 +272,18 @@ test('nothing moves for who asked for that; else cards come and go', async () =>
   await shows(lively, { Ada: 'online | Python', Grace: 'online | Python', 'guest-7': 'busy | C' })
   const moves = page => page.evaluate(() => getComputedStyle(document.querySelector('.card')).animationName)
   assert.deepStrictEqual([await moves(still), await moves(lively)], ['none', 'come'])
-  await lively.context().close()
-  await still.waitForSelector('[data-key=Grace]', { state: 'detached' })
+  const others = await Promise.all(['Hedy', 'Zoe'].map(name => open(node, name)))
+  for (const page of [still, lively]) await page.waitForSelector('[data-key=Zoe]')
+  for (const page of [still, lively]) {
+    await page.evaluate(() => {
+      window.put = []
+      new MutationObserver(records => records.forEach(({ addedNodes }) => addedNodes.forEach(({ dataset }) => window.put.push(dataset.key))))
+        .observe(document.getElementById('people'), { childList: true })
+    })
+  }
+  await others[0].context().close()
+  for (const page of [still, lively]) {
+    await page.waitForSelector('[data-key=Hedy]', { state: 'detached' })
+    assert.deepStrictEqual(await page.evaluate(() => window.put), [], 'nobody is moved because somebody leaves')
+  }
 })

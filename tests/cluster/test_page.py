@@ -189,9 +189,11 @@ def test_the_demo_kills_and_starts_again_what_a_page_asks_for():
                 page.until(lambda name, payload: name == "presence_diff" and "node" in payload["joins"])
             with Page(int(pages[1]), "servers") as page:
                 assert page.joined["response"]["self"] == "node"
-            demo.send_signal(signal.SIGINT)
-            rest = demo.communicate(timeout=LONG_S)[0]
-            assert demo.returncode == 130, rest
-            until(lambda: not any(map(alive, pids)), "all children ended")
         finally:
-            demo.kill()
+            demo.send_signal(signal.SIGINT)  # so that it ends its children, also when this failed
+            try:
+                rest = demo.communicate(timeout=LONG_S)[0]
+            finally:
+                demo.kill()
+        assert demo.returncode == 130, rest
+        until(lambda: not any(map(alive, pids)), "all children ended")
