@@ -179,7 +179,7 @@ PRESENCE_API presence_config *presence_config_new(void); /* NULL: no memory */
 PRESENCE_API int presence_config_set(presence_config *, const char *option, const char *value);
 /* Reads LIBPRESENCE_<OPTION> of the environment; the library never does so by itself. */
 PRESENCE_API int presence_config_load_env(presence_config *);
-/* Do the options fit together? 0, EOPTION or EUNSUPPORTED. Opens and reads nothing; open asks the same. Since 0.2. */
+/* Do the options fit together? 0, EOPTION or EUNSUPPORTED. Opens and reads nothing; open asks the same. */
 PRESENCE_API int presence_config_check(presence_config *);
 /* Why the last set / load_env / check / open failed; "" if it did not. Lives until the next call on config. */
 PRESENCE_API const char *presence_config_message(const presence_config *);
