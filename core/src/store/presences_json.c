@@ -57,7 +57,8 @@ static void write_key(pr_buffer *out, const presence_str *before, presence_str k
 
 void pr_rows_json(const pr_rows *rows, pr_buffer *out) {
     /* about as much as it will be, so that it is not moved while it grows */
-    pr_buffer_reserve(out, rows->bytes - rows->size * (sizeof(pr_row) - ROW_JSON));
+    size_t less = rows->size * (sizeof(pr_row) - ROW_JSON);
+    if (rows->bytes > less) pr_buffer_reserve(out, rows->bytes - less);
     pr_buffer_append(out, "{", 1);
     for (size_t i = 0; i < rows->size; i++) {
         const pr_row *row = &rows->rows[i];
