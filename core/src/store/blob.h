@@ -31,6 +31,12 @@ static inline uint8_t *pr_blob_at(const pr_blobs *b, uint32_t handle) {
     return b->chunks[handle >> PR_BLOB_CHUNK_SHIFT] + (size_t)(handle & ((1u << PR_BLOB_CHUNK_SHIFT) - 1)) * 8;
 }
 
+/* Key and meta, which lie side by side. */
+static inline presence_str pr_blob_texts(const pr_blobs *b, uint32_t handle) {
+    const uint8_t *p = pr_blob_at(b, handle);
+    return pr_str((const char *)p + PR_BLOB_HEADER, p[0] + (size_t)(p[1] | p[2] << 8));
+}
+
 static inline presence_str pr_blob_key(const pr_blobs *b, uint32_t handle) {
     const uint8_t *p = pr_blob_at(b, handle);
     return pr_str((const char *)p + PR_BLOB_HEADER, p[0]);

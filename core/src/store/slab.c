@@ -28,8 +28,9 @@ static bool grow_directory(pr_slab *s) {
 
 static bool add_segment(pr_slab *s) {
     if (s->segment_count == s->segment_room && !grow_directory(s)) return false;
-    uint8_t *segment = pr_new(s->alloc, (size_t)s->record * PR_SLAB_SEGMENT);
+    uint8_t *segment = pr_resize(s->alloc, NULL, 0, (size_t)s->record * PR_SLAB_SEGMENT);
     if (!segment) return false;
+    if (!s->segment_count) memset(segment, 0, s->record); /* index 0: nothing */
     s->segments[s->segment_count++] = segment;
     return true;
 }
@@ -42,6 +43,7 @@ uint32_t pr_slab_take(pr_slab *s) {
         if (s->used == UINT32_MAX) return 0;
         if (s->used >> PR_SLAB_SHIFT >= s->segment_count && !add_segment(s)) return 0;
         index = s->used++;
+        memset(pr_slab_at(s, index), 0, s->record); /* here, so that pages nothing lies on are not touched */
     }
     s->count++;
     return index;

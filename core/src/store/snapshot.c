@@ -2,6 +2,7 @@
  * may run side by side: nothing of the store is written. */
 #include "snapshot.h"
 #include "records.h"
+#include <string.h>
 
 /* A pass: without rows it only counts. */
 typedef struct copying {
@@ -12,6 +13,7 @@ typedef struct copying {
     size_t bytes;
     uint16_t log; /* of the entry before: its member name is shared */
     presence_str member;
+    uint64_t inst;
 } copying;
 
 static presence_str copy(copying *c, presence_str text) {
@@ -25,16 +27,20 @@ static presence_str copy(copying *c, presence_str text) {
 
 static void copy_entry(copying *c, const pr_entry *e, pr_id id, presence_str topic) {
     const pr_store *s = c->store;
-    presence_str key = copy(c, pr_entry_key(s, e)), meta = copy(c, pr_entry_meta(s, e));
-    if (!c->size || c->log != e->log) c->member = copy(c, pr_log_row_name(s, e->log));
+    presence_str both = copy(c, pr_blob_texts(&s->blobs, e->blob));
+    if (!c->size || c->log != e->log) {
+        c->member = copy(c, pr_log_row_name(s, e->log));
+        c->inst = pr_log_row_inst(s, e->log);
+    }
     c->log = e->log;
     size_t i = c->size++;
     if (!c->rows) return;
+    size_t key = pr_entry_key(s, e).size;
     c->rows[i] = (pr_row){.topic = topic,
-                          .key = key,
-                          .meta = meta,
+                          .key = pr_str(both.data, key),
+                          .meta = pr_str(both.data + key, both.size - key),
                           .member = c->member,
-                          .inst = pr_log_row_inst(s, e->log),
+                          .inst = c->inst,
                           .eid = e->eid,
                           .dot = pr_entry_dot(s, id),
                           .prev_dot = pr_entry_prev_dot(s, id),
@@ -55,11 +61,35 @@ static void sift_down(pr_row *rows, size_t pos, size_t size) {
     rows[pos] = row;
 }
 
-/* Metas of one key by (member id, order of tracking): a heap sort, in place and without memory. */
+/* The first `sorted` rows are; a few rows more are put between them. */
+static void insert_rows(pr_row *rows, size_t sorted, size_t size) {
+    for (size_t i = sorted; i < size; i++) {
+        size_t at = i;
+        while (at && row_before(&rows[i], &rows[at - 1])) at--;
+        if (at == i) continue;
+        pr_row row = rows[i];
+        memmove(rows + at + 1, rows + at, (i - at) * sizeof *rows);
+        rows[at] = row;
+    }
+}
+
+#define INSERT_MAX 24 /* rows; more are sorted faster as a heap */
+
+/* Metas of one key by (member id, order of tracking), in place and without memory. A chain has the first entry of the
+ * key, then the others from the newest on: turned round, those of one member are in order. */
 static void sort_rows(pr_row *rows, size_t size) {
+    for (size_t i = 1, j = size; i + 1 < j; i++) {
+        pr_row row = rows[i];
+        rows[i] = rows[--j];
+        rows[j] = row;
+    }
     size_t right = 1;
     while (right < size && row_before(&rows[right - 1], &rows[right])) right++;
     if (right >= size) return;
+    if (size <= INSERT_MAX) {
+        insert_rows(rows, right, size);
+        return;
+    }
     for (size_t i = size / 2; i--;) sift_down(rows, i, size);
     for (size_t end = size; --end;) {
         pr_row greatest = rows[0];
