@@ -15,17 +15,30 @@
 #define WALK_EVERY 16 /* changes of a complete log: every entry is compared, not the sum alone */
 
 /* ---- P4: what the store lists and counts is what the diffs said ---- */
-static void check_row(pr_sim *sim, sim_process *process, const pr_row *row, uint32_t topic) {
+typedef struct row_log { /* of the row before: mostly the next one is of the same log */
+    uint64_t inst;
+    const sim_history *history;
+    const sim_seen_log *seen;
+} row_log;
+
+static void find_log(pr_sim *sim, sim_process *process, uint64_t inst, row_log *found) {
     size_t index = 0;
-    const sim_history *history = sim_history_of(sim, row->inst, &index);
+    if (found->history != NULL && found->inst == inst) return;
+    found->inst = inst;
+    found->history = sim_history_of(sim, inst, &index);
+    if (found->history != NULL) found->seen = sim_view_log(sim, &process->view, index, found->history->entities_size);
+}
+
+static void check_row(pr_sim *sim, sim_process *process, row_log *log, const pr_row *row, uint32_t topic) {
+    find_log(sim, process, row->inst, log);
+    const sim_history *history = log->history;
     const sim_entity *entity = history != NULL ? sim_entity_of(history, row->eid) : NULL;
     if (entity == NULL) {
         pr_sim_fail(sim, "P4 host %d lists an entity that never was: inst %016llx eid %llu", process->host,
                     (unsigned long long)row->inst, (unsigned long long)row->eid);
         return;
     }
-    const sim_seen *seen =
-        &sim_view_log(sim, &process->view, index, history->entities_size)->items[entity - history->entities];
+    const sim_seen *seen = &log->seen->items[entity - history->entities];
     const sim_value *value = sim_value_of(entity, row->dot);
     if (seen->dot != row->dot || seen->prev_dot != row->prev_dot || entity->topic != topic || value == NULL)
         pr_sim_fail(sim, "P4 host %d lists %s eid %llu dot %llu prev %llu, the diffs said dot %llu prev %llu",
@@ -34,7 +47,7 @@ static void check_row(pr_sim *sim, sim_process *process, const pr_row *row, uint
                     (unsigned long long)seen->prev_dot);
     else if (!pr_str_equal(row->key, sim_text_str(sim, entity->key)) ||
              !pr_str_equal(row->meta, sim_text_str(sim, value->meta)) ||
-             !pr_str_equal(row->member, pr_cstr(history->name)) ||
+             !pr_str_equal(row->member, pr_str(history->name, history->name_size)) ||
              row->owner != (row->inst == process->inst ? entity->owner : 0))
         pr_sim_fail(sim, "P4 host %d lists %s eid %llu with another key, meta, member or owner", process->host,
                     history->name, (unsigned long long)row->eid);
@@ -68,12 +81,13 @@ static void check_counts(pr_sim *sim, const sim_process *process) {
 
 static void check_list(pr_sim *sim, sim_process *process, size_t t) {
     pr_rows *rows = NULL;
+    row_log log = {.history = NULL};
     if (pr_store_list(pr_engine_store(process->engine), sim_text_str(sim, sim->oracle.topics[t]), &rows) != 0) {
         pr_sim_fail(sim, "pr_store_list fails at host %d", process->host);
         return;
     }
     for (size_t i = 0; i < rows->size && sim->failure[0] == 0; i++)
-        check_row(sim, process, &rows->rows[i], sim->oracle.topics[t]);
+        check_row(sim, process, &log, &rows->rows[i], sim->oracle.topics[t]);
     check_row_order(sim, process, rows, process->view.topic_keys[t]);
     if (rows->size != process->view.topic_entries[t])
         pr_sim_fail(sim, "P4 host %d lists %zu entries of topic %zu, its diffs show %zu", process->host, rows->size, t,

@@ -71,6 +71,8 @@ static void consider_end(pr_sim *sim, event *best, size_t index, int side) {
     const sim_conn *conn = sim->conns[index];
     const sim_end *end = &conn->end[side], *other = &conn->end[1 - side];
     const sim_pipe *in = &conn->pipe[side], *out = &conn->pipe[1 - side];
+    bool idle = (in->queue.size | in->flight.size | in->inbox.size | in->user.size) == 0 && in->end == 0;
+    if (idle && (end->state == SIM_END_OPEN || end->state == SIM_END_DONE)) return;
     bool awake = runs(sim, end->process);
     bool deaf = end->process >= 0 && sim->hosts[end->host].deaf;
     if (end->state == SIM_END_WAITING && awake) consider(sim, best, EVENT_UP, end->up_at, index, side);
@@ -244,10 +246,11 @@ bool sim_step(pr_sim *sim, uint64_t until) {
     event best = {.kind = EVENT_NONE};
     for (int host = 0; host < PR_SIM_HOSTS; host++)
         if (sim->hosts[host].process >= 0) consider_process(sim, &best, (size_t)sim->hosts[host].process);
-    for (size_t i = 0; i < sim->dials_size; i++) consider_dial(sim, &best, i);
-    for (size_t i = 0; i < sim->conns_size; i++) {
-        const sim_conn *conn = sim->conns[i];
-        if (!conn->used || (conn->end[0].state == SIM_END_DONE && conn->end[1].state == SIM_END_DONE)) continue;
+    while (sim->dials_end > 0 && !sim->dials[sim->dials_end - 1].used) sim->dials_end--;
+    while (sim->conns_end > 0 && sim_conn_done(sim->conns[sim->conns_end - 1])) sim->conns_end--;
+    for (size_t i = 0; i < sim->dials_end; i++) consider_dial(sim, &best, i);
+    for (size_t i = 0; i < sim->conns_end; i++) {
+        if (sim_conn_done(sim->conns[i])) continue;
         for (int side = 0; side < 2; side++) consider_end(sim, &best, i, side);
     }
     if (best.kind == EVENT_NONE || best.at > until) return false;

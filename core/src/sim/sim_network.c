@@ -58,16 +58,17 @@ void sim_network_free(pr_sim *sim) {
 static sim_conn *conn_new(pr_sim *sim) {
     for (size_t i = 0; i < sim->conns_size; i++) {
         sim_conn *conn = sim->conns[i];
-        if (conn->used && (conn->end[0].state != SIM_END_DONE || conn->end[1].state != SIM_END_DONE)) continue;
+        if (!sim_conn_done(conn)) continue;
         pipe_free(sim, &conn->pipe[0]);
         pipe_free(sim, &conn->pipe[1]);
         memset(conn, 0, sizeof *conn);
+        if (sim->conns_end <= i) sim->conns_end = i + 1;
         return conn;
     }
     size_t size = sim->conns_size;
     sim->conns = sim_resize(sim, sim->conns, size * sizeof *sim->conns, (size + 1) * sizeof *sim->conns);
     sim->conns[size] = sim_resize(sim, NULL, 0, sizeof **sim->conns);
-    sim->conns_size = size + 1;
+    sim->conns_size = sim->conns_end = size + 1;
     return sim->conns[size];
 }
 
@@ -144,6 +145,7 @@ void sim_dial_start(pr_sim *sim, sim_process *process, const pr_action *action) 
         sim->dials = sim_resize(sim, sim->dials, i * sizeof *sim->dials, (i + 1) * sizeof *sim->dials);
         sim->dials_size++;
     }
+    if (sim->dials_end <= i) sim->dials_end = i + 1;
     sim_dial *dial = &sim->dials[i];
     memset(dial, 0, sizeof *dial);
     dial->used = true;

@@ -59,6 +59,7 @@ void sim_oracle_start(pr_sim *sim, uint64_t inst, const char *name) {
     history->inst = inst;
     history->running = true;
     strncpy(history->name, name, sizeof history->name - 1);
+    history->name_size = strlen(history->name);
     history->versions_room = 64;
     history->versions = sim_resize(sim, NULL, 0, history->versions_room * sizeof *history->versions);
     history->versions[0].fixed = true;
@@ -104,16 +105,8 @@ sim_history *sim_history_of(const pr_sim *sim, uint64_t inst, size_t *index) {
 }
 
 sim_entity *sim_entity_of(const sim_history *history, uint64_t eid) {
-    size_t low = 0, high = history->entities_size;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        if (history->entities[middle].eid < eid)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    if (low == history->entities_size || history->entities[low].eid != eid) return NULL;
-    return &history->entities[low];
+    uint32_t entity = eid <= history->version ? history->versions[eid].entity : 0;
+    return entity != 0 ? &history->entities[entity - 1] : NULL;
 }
 
 int sim_alive_at(const sim_entity *entity, uint64_t version) {
@@ -144,7 +137,8 @@ static void next_version(pr_sim *sim, sim_history *history, int change, uint64_t
                                        history->versions_room * 2 * sizeof *history->versions);
         history->versions_room *= 2;
     }
-    history->versions[history->version] = (sim_version){last.sum + sum, (uint32_t)((int)last.live + change), fixed};
+    history->versions[history->version] =
+        (sim_version){.sum = last.sum + sum, .live = (uint32_t)((int)last.live + change), .fixed = fixed};
 }
 
 static const sim_value *add_value(pr_sim *sim, sim_entity *entity, uint64_t dot, presence_str meta) {
@@ -171,6 +165,7 @@ void sim_oracle_track(pr_sim *sim, sim_history *history, presence_owner owner, p
     entity->key = sim_text(sim, key);
     entity->owner = owner;
     next_version(sim, history, 1, add_value(sim, entity, entity->eid, meta)->hash, true);
+    history->versions[entity->eid].entity = (uint32_t)history->entities_size;
     sim_oracle *oracle = &sim->oracle;
     for (size_t i = 0; i < oracle->topics_size; i++)
         if (oracle->topics[i] == entity->topic) return;

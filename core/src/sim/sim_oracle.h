@@ -17,7 +17,8 @@ typedef struct sim_value {
 /* One version of a log. In the middle of a closing owner's removals the order, and so the sum, is not fixed. */
 typedef struct sim_version {
     uint64_t sum;
-    uint32_t live; /* size of History(version) */
+    uint32_t live;   /* size of History(version) */
+    uint32_t entity; /* index + 1 of the one that was born here; 0: none */
     bool fixed;
 } sim_version;
 
@@ -34,6 +35,7 @@ typedef struct sim_entity {
 typedef struct sim_history {
     uint64_t inst, version;
     char name[PR_MEMBER_NAME_MAX + 1];
+    size_t name_size;
     bool running;
     sim_entity *entities; /* ascending eid */
     size_t entities_size, entities_room;

@@ -101,9 +101,9 @@ struct pr_sim {
     sim_process **processes;
     size_t processes_size;
     sim_conn **conns;
-    size_t conns_size;
+    size_t conns_size, conns_end; /* those from the end on are done */
     sim_dial *dials;
-    size_t dials_size;
+    size_t dials_size, dials_end; /* those from the end on are not used */
     uint64_t frames, frame_bytes, dial_count;
     sim_broker broker;
     sim_oracle oracle;
@@ -119,6 +119,9 @@ void sim_end_process(pr_sim *, sim_process *, bool vanish);
 void sim_add_totals(pr_sim *, const sim_process *);
 void sim_say(pr_sim *, const sim_process *, const char *format, ...) __attribute__((format(printf, 3, 4)));
 uint64_t sim_latency(pr_sim *);
+static inline bool sim_conn_done(const sim_conn *conn) {
+    return !conn->used || (conn->end[0].state == SIM_END_DONE && conn->end[1].state == SIM_END_DONE);
+}
 static inline void sim_count_fault(pr_sim *sim, enum pr_sim_fault fault) { sim->totals.faults[fault]++; }
 
 /* ---- sim_network.c ---- */

@@ -133,7 +133,7 @@ static void take_item(pr_sim *sim, sim_process *process, const pr_diff *diff, co
     if (item->inst == process->inst) process->view.own_version = SIM_NEVER;
     const sim_value *value = sim_value_of(c.entity, item->dot);
     if (!says(sim, diff->topic, c.entity->topic) || !says(sim, item->key, c.entity->key) || value == NULL ||
-        !says(sim, item->meta, value->meta) || !pr_str_equal(item->member, pr_cstr(history->name)))
+        !says(sim, item->meta, value->meta) || !pr_str_equal(item->member, pr_str(history->name, history->name_size)))
         broken(sim, &c, "P1 topic, key, meta or member differ from the origin's");
     if (item->owner != (item->inst == process->inst ? c.entity->owner : 0)) broken(sim, &c, "a wrong owner");
     if (item->kind == PRESENCE_JOIN)
