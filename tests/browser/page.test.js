@@ -173,15 +173,19 @@ test('two people on two servers; one server is killed and comes back', async () 
   await ada.waitForSelector('.said:text-is("Reading")')
   await linus.getByRole('radio', { name: 'Busy' }).check()
   for (const page of [ada, linus]) await shows(page, { Ada: 'online | Python', Linus: 'busy | Node', ...guest })
-  await judge(ada, 'desktop')
-  await judge(linus, 'phone')
+  for (const colorScheme of ['light', 'dark']) {
+    for (const page of [ada, linus]) await page.emulateMedia({ colorScheme })
+    await judge(ada, `desktop-${colorScheme}`)
+    await judge(linus, `phone-${colorScheme}`)
+  }
 
   await node.kill()
   await shows(ada, { Ada: 'online | Python', ...guest })
   await status(ada, 'node', 'down')
   await linus.waitForSelector('#banner:not([hidden])')
-  await judge(ada, 'desktop-other-server-killed')
-  await judge(linus, 'phone-own-server-killed')
+  await judge(linus, 'phone-dark-own-server-killed')
+  await ada.emulateMedia({ colorScheme: 'light' })
+  await judge(ada, 'desktop-light-other-server-killed')
 
   await node.start(python, c)
   for (const page of [ada, linus]) {
@@ -194,7 +198,7 @@ test('two people on two servers; one server is killed and comes back', async () 
   assert.ok(!/(Ada|guest-7) (left|came)/.test(log), `nobody else left for him: ${log}`)
 })
 
-test('several tabs of one person are one entry, which its last tab takes along', async () => {
+test('several tabs of one person are one entry; one that nobody looks at is away', async () => {
   const first = await open(python, 'Grace')
   const second = await open(python, 'Grace', { context: first.context() })
   const third = await open(node, 'Grace')
@@ -210,20 +214,14 @@ test('several tabs of one person are one entry, which its last tab takes along',
   await first.fill('#name', 'Hopper')
   await first.press('#name', 'Tab')
   await shows(third, { Grace: 'away | Node', Hopper: 'busy | Python', ...guest })
-})
-
-test('a page that nobody looks at is away', async () => {
-  const ada = await open(python, 'Ada')
-  const linus = await open(node, 'Linus')
-  const look = hidden => linus.evaluate(hidden => {
-    Object.defineProperty(document, 'hidden', { value: hidden, configurable: true })
-    document.dispatchEvent(new Event('visibilitychange'))
-  }, hidden)
-  await shows(ada, { Ada: 'online | Python', Linus: 'online | Node', 'guest-7': 'busy | C' })
-  await look(true)
-  await shows(ada, { Ada: 'online | Python', Linus: 'away | Node', 'guest-7': 'busy | C' })
-  await look(false)
-  await shows(ada, { Ada: 'online | Python', Linus: 'online | Node', 'guest-7': 'busy | C' })
+  await third.getByRole('radio', { name: 'Online' }).check()
+  for (const hidden of [false, true, false]) {
+    await third.evaluate(hidden => {
+      Object.defineProperty(document, 'hidden', { value: hidden, configurable: true })
+      document.dispatchEvent(new Event('visibilitychange'))
+    }, hidden)
+    await shows(first, { Grace: hidden ? 'away | Node' : 'online | Node', Hopper: 'busy | Python', ...guest })
+  }
 })
 
 test('everything works from the keyboard, and the kill button asks for a kill', async () => {
@@ -245,7 +243,7 @@ test('everything works from the keyboard, and the kill button asks for a kill', 
   await page.keyboard.press('ArrowRight')
   await shows(page, { Ada: 'away | Python' })
   await tabTo(/^Kill node/)
-  await judge(page, 'desktop-keyboard')
+  await judge(page, 'desktop-light-keyboard')
   await page.keyboard.press('Enter')
   await page.waitForSelector('[data-member=node] .kill:has-text("Asked")')
   assert.match(await focused(), /^Asked/)
@@ -256,14 +254,6 @@ test('everything works from the keyboard, and the kill button asks for a kill', 
   assert.match(await focused(), /^Gone/)
   await node.start(python, c)
   await status(page, 'node', 'up')
-})
-
-test('in the dark', async () => {
-  const wide = await open(python, 'Ada', { ...WIDE, colorScheme: 'dark' })
-  const phone = await open(node, 'Linus', { ...PHONE, colorScheme: 'dark' })
-  for (const page of [wide, phone]) await shows(page, { Ada: 'online | Python', Linus: 'online | Node', 'guest-7': 'busy | C' })
-  await judge(wide, 'desktop-dark')
-  await judge(phone, 'phone-dark')
 })
 
 test('nothing moves for who asked for that; else cards come and go', async () => {
