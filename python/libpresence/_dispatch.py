@@ -51,7 +51,7 @@ class Dispatcher:
         self.core = core
         self._owners = owners
         self._loop = asyncio.get_running_loop()
-        self._lock = threading.Lock()  # guards _feeds
+        self._lock = threading.RLock()  # guards _feeds; a finalizer may call while it is held
         self._feeds: dict[str, list[Feed]] = {}
         self._flows: dict[str, asyncio.Task[None]] = {}
         self._synced = asyncio.Event()

@@ -39,7 +39,7 @@ class Feed:
         self.on_resync: Callable[[], None] = _nothing
         self.notify: Callable[[], None] = _nothing
         self._bound = bound
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a finalizer may call while it is held
         self._events: deque[Event] = deque()
         self._floor = 0
         self._state_due = True  # nothing can be pushed usefully before the first state

@@ -171,7 +171,7 @@ class Owners:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._lock = threading.Lock()  # around opening; look-ups need none
+        self._lock = threading.RLock()  # a finalizer may call while it is held; look-ups need none
         self._registered: dict[int, _Registered] = {}
         self._told = False
 
@@ -214,17 +214,20 @@ class Owners:
     def _register(self, owner: Any) -> int:
         self._check(owner)
         self._core.check_fork()
+        core, key, opened = self._core, id(owner), self._core.owner_open()
+
+        def collected(_reference: Any, leave: Callable[..., None] = core.leave_later) -> None:
+            leave("owner", key, opened)
+
+        is_done = _done_of(weakref.ref(owner)) if _is_future(owner) else None
+        registered = _Registered(weakref.ref(owner, collected), opened, is_done)
         with self._lock:
-            known = self._registered.get(id(owner))
-            if known is not None and known.reference() is owner:
-                return known.owner
-            core, key, opened = self._core, id(owner), self._core.owner_open()
-
-            def collected(_reference: Any, leave: Callable[..., None] = core.leave_later) -> None:
-                leave("owner", key, opened)
-
-            is_done = _done_of(weakref.ref(owner)) if _is_future(owner) else None
-            self._registered[key] = _Registered(weakref.ref(owner, collected), opened, is_done)
+            known = self._registered.get(key)
+            if known is None or known.reference() is not owner:
+                self._registered[key], known = registered, None
+        if known is not None:  # another thread, or a finalizer in the lines above, was first
+            core.owner_close(opened)
+            return known.owner
         if is_done is not None:
             self._leave_when_done(owner, key, opened)
         return opened

@@ -81,9 +81,10 @@ class Fold:
 
 
 def program(text: str, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    """Runs Python text as a process of its own."""
+    """Runs Python text as a process of its own. That a busy machine was slow is no warning to look at."""
+    quiet = "import logging\nlogging.getLogger('asyncio').setLevel(logging.ERROR)\n"
     return subprocess.run(
-        [sys.executable, "-X", "dev", "-c", textwrap.dedent(text), *arguments],
+        [sys.executable, "-X", "dev", "-c", quiet + textwrap.dedent(text), *arguments],
         capture_output=True,
         text=True,
         timeout=timeout,
