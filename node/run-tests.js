@@ -14,7 +14,7 @@ const isTest = data => data.details?.type !== 'suite' && !files.includes(data.na
 
 const stream = run({ files, concurrency: 2, timeout: 120000 })
 stream.on('test:pass', data => { if (isTest(data)) count.passed++ })
-stream.on('test:fail', data => { if (isTest(data)) count.failed++ })
+stream.on('test:fail', data => { if (isTest(data) || files.includes(data.name)) count.failed++ }) // a file fails that crashed or hung
 stream.on('end', () => setImmediate(() => {
   console.log(`${count.passed} passed, ${count.failed} failed`)
   process.exitCode = count.failed === 0 && count.passed > 0 ? 0 : 1
