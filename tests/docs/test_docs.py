@@ -110,6 +110,16 @@ def test_named_tests_exist(document):
         assert f"def {name}(" in (ROOT / place).read_text(), f"{place}::{name}"
 
 
+def test_bad_input_names_tests_that_exist():
+    """Of every language: a function, or the beginning of a title."""
+    named = re.findall(r"`([\w./-]+\.(?:c|py|js))::([^`]+)`", (ROOT / "docs/bad-input.md").read_text())
+    assert len(named) > 80
+    for place, name in named:
+        text = (ROOT / place).read_text()
+        written = {".c": rf"cmocka_unit_test\w*\({name}\b", ".py": rf"def {name}\("}.get(pathlib.Path(place).suffix, re.escape(name))
+        assert re.search(written, text), f"{place}::{name}"
+
+
 def test_the_table_of_mutants_is_what_the_tree_holds():
     printed = run([sys.executable, str(ROOT / "ci/mutants.py"), "--table"])
     assert printed in (ROOT / "docs/mutants.md").read_text(), "docs/mutants.md: put in what ci/mutants --table prints"
