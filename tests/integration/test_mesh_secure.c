@@ -1,4 +1,5 @@
 /* Trackers whose links prove themselves, and strangers who cannot: by secret, by certificate, over real sockets. */
+#include "shared_heap.h"
 #include "tls_authority.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -125,6 +126,53 @@ static void many_presences_come_through(void **state) {
     assert_int_equal(presence_wait_synced(b, PATIENCE_MS), 0);
     assert_int_equal(count_metas(b, "room"), MANY);
     presence_tracker_close(b);
+    presence_tracker_close(a);
+}
+
+/* Without memory it does not open, and says so; when it opens it has all it needs. */
+static void no_memory_to_open(void **state) {
+    (void)state;
+    bool failed = true;
+    for (size_t n = 1; failed && n < 500; n++) {
+        shared_heap s = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+        presence_config *config = config_on(&s, by_secret);
+        presence_tracker *tracker = NULL;
+        shared_fail(&s, n);
+        int result = presence_tracker_open(config, &tracker);
+        failed = shared_failed(&s);
+        shared_fail(&s, 0);
+        assert_true(result == 0 || result == PRESENCE_ENOMEM);
+        assert_int_equal(result == 0, tracker != NULL);
+        presence_tracker_close(tracker);
+        presence_config_free(config);
+        assert_int_equal(s.heap.blocks, 0);
+    }
+    assert_false(failed);
+}
+
+static bool has_many(void *tracker) { return count_metas(tracker, "room") == 300; }
+
+/* Short of memory once, while it proves itself or while it is told everything: it tries again, and leaks nothing. */
+static void no_memory_while_it_joins(void **state) {
+    (void)state;
+    char address[80], key[16];
+    presence_tracker *a = open_with(by_secret, NULL, false);
+    presence_owner owner = open_owner(a);
+    address_of(a, address);
+    for (int i = 0; i < 300; i++) {
+        snprintf(key, sizeof key, "u%d", i);
+        track(a, owner, "room", key, "{\"a\":\"0123456789\"}");
+    }
+    const char *const options[] = {"secret", SECRET, "join", address, "heartbeat_ms", "100", NULL};
+    for (size_t n = 1; n < 60; n += 8) {
+        shared_heap s = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+        presence_tracker *b = open_on(&s, options);
+        shared_fail(&s, n);
+        assert_true(wait_until(has_many, b));
+        shared_fail(&s, 0);
+        presence_tracker_close(b);
+        assert_int_equal(s.heap.blocks, 0);
+    }
     presence_tracker_close(a);
 }
 
@@ -315,6 +363,8 @@ int main(void) {
         cmocka_unit_test_setup(members_with_certificates, forget_lines),
         cmocka_unit_test_setup(listening_on_every_address, forget_lines),
         cmocka_unit_test_setup(many_presences_come_through, forget_lines),
+        cmocka_unit_test_setup(no_memory_to_open, forget_lines),
+        cmocka_unit_test_setup(no_memory_while_it_joins, forget_lines),
         cmocka_unit_test_setup(strangers_are_told_apart, forget_lines),
         cmocka_unit_test_setup(certificates_that_are_wrong, forget_lines),
         cmocka_unit_test_setup(slow_ones_are_closed, forget_lines),
