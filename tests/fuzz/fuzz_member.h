@@ -144,6 +144,18 @@ static inline void fuzz_check_sent(fuzz_member *m, link_end *l, const pr_bytes *
     l->unwritten += bytes->size;
 }
 
+/* ---- what it publishes: one whole frame with its crc, where it belongs ---- */
+static inline void fuzz_check_published(fuzz_member *m, pr_subject subject, const pr_bytes *bytes) {
+    pr_frame_in frame;
+    size_t used, wanted;
+    REQUIRE(subject.kind >= PR_SUBJECT_LOG && subject.kind <= PR_SUBJECT_INBOX);
+    REQUIRE((subject.kind == PR_SUBJECT_BEATS) == (subject.inst == 0));
+    REQUIRE(pr_frame_read(bytes->data, bytes->size, PR_FRAME_MIN, &frame, &used, &wanted) == 1);
+    REQUIRE(used == bytes->size && frame.checked);
+    REQUIRE(pr_frame_open(m->decoder, &frame, UINT64_MAX, PR_FRAME_MIN) == 0);
+    REQUIRE(pr_decode(m->decoder, &frame, &m->message) == 0);
+}
+
 /* ---- actions ---- */
 
 static inline void fuzz_closed(fuzz_member *m, pr_link id) {
@@ -171,6 +183,10 @@ static inline void fuzz_act(fuzz_member *m) {
         case PR_ACTION_SEND:
             fuzz_check_sent(m, fuzz_link(m, action.as.send.link), action.as.send.bytes);
             pr_bytes_release(action.as.send.bytes);
+            break;
+        case PR_ACTION_PUBLISH:
+            fuzz_check_published(m, action.as.publish.subject, action.as.publish.bytes);
+            pr_bytes_release(action.as.publish.bytes);
             break;
         case PR_ACTION_DIAL: fuzz_note_dial(m, &action); break;
         case PR_ACTION_CLOSE: fuzz_closed(m, action.as.close.link); break;
