@@ -62,7 +62,7 @@ static void end_chain(pr_store *s, pr_id head_id) {
 
 static void take_out_head(pr_store *s, pr_id id) {
     pr_entry *e = pr_entry_at(s, id), *next = pr_entry_at(s, e->key_next);
-    s->key_table.values[pr_table_slot_of(&s->key_table, e->hash, id)] = e->key_next;
+    pr_table_replace(&s->key_table, pr_table_slot_of(&s->key_table, e->hash, id), e->key_next);
     next->key_prev = e->key_prev;
     next->flags |= PR_HEAD;
 }
