@@ -354,6 +354,34 @@ static void a_message_without_crc_is_dropped(void **state) {
     lone_free(l);
 }
 
+/* Who does not know us may pack what we cannot open: lost, and no broken protocol. */
+static void what_is_packed_otherwise_is_lost(void **state) {
+    (void)state;
+    pr_engine_options o = pr_engine_options_default();
+    o.features &= ~(uint64_t)PR_FEATURE_LZ4;
+    lone *l = lone_new(&o);
+    other_beats(l, 0, 0);
+    char meta[400];
+    snprintf(meta, sizeof meta, "{\"pad\":\"%0300d\"}", 0);
+    pr_up up = {.eid = 1, .dot = 1, .topic = pr_cstr("t"), .key = pr_cstr("k"), .meta = pr_cstr(meta), .topic_id = 1};
+    pr_message message = {.type = PR_SEGMENT};
+    message.as.segment = (pr_segment){.x2 = 1, .T2 = 1, .ups = &up, .ups_size = 1, .inst = OTHER};
+    for (enum pr_codec codec = PR_CODEC_LZ4; codec <= PR_CODEC_ZSTD; codec++) {
+        pr_buffer buffer;
+        pr_compressor compressor;
+        pr_buffer_init(&buffer, &l->alloc, PR_FRAME_MAX);
+        pr_compressor_init(&compressor, &l->alloc, 0);
+        assert_int_equal(pr_encode_compressed(&compressor, codec, &buffer, &message, PR_FRAME_MAX), 0);
+        assert_true(compressor.saved > 0);
+        lone_hear_bytes(l, log_of(OTHER), buffer.data, buffer.size);
+        pr_buffer_free(&buffer);
+        pr_compressor_free(&compressor);
+        assert_int_equal(l->joins, codec == PR_CODEC_ZSTD); /* that one it knows */
+    }
+    assert_int_equal(l->errors, 0);
+    lone_free(l);
+}
+
 /* HELLO, LOGDEF, PROBE and the like are of links; a SEG is no heartbeat, a heartbeat no log. */
 static void what_stands_elsewhere_is_dropped(void **state) {
     (void)state;
@@ -411,6 +439,7 @@ int main(void) {
         cmocka_unit_test(what_cannot_be_served_is_refused),
         cmocka_unit_test(what_is_no_frame_is_dropped_and_told_once),
         cmocka_unit_test(a_message_without_crc_is_dropped),
+        cmocka_unit_test(what_is_packed_otherwise_is_lost),
         cmocka_unit_test(what_stands_elsewhere_is_dropped),
         cmocka_unit_test(another_of_my_name_is_refuted),
     };
