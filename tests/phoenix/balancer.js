@@ -3,6 +3,7 @@
 'use strict'
 
 const net = require('node:net')
+const { atEnd } = require('./world.js')
 
 class Balancer {
   #pairs = new Set()
@@ -13,7 +14,7 @@ class Balancer {
     balancer.servers = servers
     balancer.#server = net.createServer(client => balancer.#serve(client, [...balancer.servers]))
     await new Promise(resolve => balancer.#server.listen(0, '127.0.0.1', resolve))
-    t.after(() => {
+    atEnd(t, () => {
       balancer.cut()
       balancer.#server.close()
     })

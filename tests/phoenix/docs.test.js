@@ -7,7 +7,7 @@ const { spawn } = require('node:child_process')
 const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
-const { PYTHON, connect, enter, push, root, until } = require('./world.js')
+const { PYTHON, atEnd, connect, enter, push, root, until } = require('./world.js')
 
 const document = fs.readFileSync(path.join(root, 'docs/phoenix.md'), 'utf8')
 const printed = language => document.match(new RegExp(`<!-- test: ${language} -->\\n\`\`\`\\w+\\n([^]*?)\`\`\``))[1]
@@ -32,7 +32,7 @@ for (const [language, write] of Object.entries(SERVERS)) {
     const [program, parameters] = write(folder)
     const child = spawn(program, parameters, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] })
     const ended = new Promise(resolve => child.on('close', resolve))
-    t.after(async () => {
+    atEnd(t, async () => {
       child.kill()
       await ended
       fs.rmSync(folder, { recursive: true })

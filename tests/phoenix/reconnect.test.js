@@ -5,7 +5,7 @@
 const test = require('node:test')
 const assert = require('node:assert/strict')
 const { Balancer } = require('./balancer.js')
-const { NODE_ADAPTERS, PYTHON_ADAPTERS, Server, connect, enter, same, startServers, until } = require('./world.js')
+const { NODE_ADAPTERS, PYTHON_ADAPTERS, Server, atEnd, connect, enter, same, startServers, until } = require('./world.js')
 
 const SOON = { reconnectAfterMs: () => 50 }
 const left = room => room.said.filter(([what]) => what === 'leave').map(([, key]) => key)
@@ -42,7 +42,7 @@ for (const [adapter, other] of [['uvicorn', 'ws'], ['ws', 'uvicorn']]) {
     const { options } = killed
     const presence = { ...options.presence, join: [staying.address] }
     const again = await Server.start(adapter, { ...options, presence, port: killed.port })
-    t.after(() => again.stop())
+    atEnd(t, () => again.stop())
     for (const room of [bob, bea, ann, carl]) await same(room, staying, ['ann', 'bea', 'bob', 'carl'])
     for (const room of [bob, bea]) assert.deepEqual(left(room).sort(), ['ann', 'carl'])
     assert.deepEqual(left(carl).filter(key => key === 'bob' || key === 'bea'), [])

@@ -4,12 +4,12 @@
 const test = require('node:test')
 const assert = require('node:assert/strict')
 const { Balancer } = require('./balancer.js')
-const { RealtimeClient, WebSocket, startServers, until } = require('./world.js')
+const { RealtimeClient, WebSocket, atEnd, startServers, until } = require('./world.js')
 
 async function subscribe (t, server, name, { config, token, ...options } = {}) {
   const client = new RealtimeClient(server.url, { transport: WebSocket, params: { apikey: 'anon' }, ...options })
   if (token) await client.setAuth(token)
-  t.after(() => client.disconnect())
+  atEnd(t, () => client.disconnect())
   const channel = client.channel(name, { config })
   const room = { client, channel, said: [], heard: [], statuses: [] }
   for (const event of ['sync', 'join', 'leave']) {

@@ -21,6 +21,22 @@ const NODE_ADAPTERS = ['ws', 'fastify']
 
 const until = (condition, what) => waitFor(condition, { timeout: DEADLINE, what })
 
+const stacks = new WeakMap()
+
+/** Work for the end of a test: what was made last ends first, clients before their servers, else they try to come back. */
+function atEnd (t, work) {
+  if (!stacks.has(t)) {
+    const stack = []
+    stacks.set(t, stack)
+    t.after(async () => {
+      const failures = []
+      for (const end of stack.reverse()) await Promise.resolve().then(end).catch(error => failures.push(error))
+      if (failures.length > 0) throw failures[0]
+    })
+  }
+  stacks.get(t).push(work)
+}
+
 /** One server process; ask sends a request line and gives the answer. */
 class Server {
   #answers = []
@@ -75,7 +91,7 @@ class Server {
 async function startServers (t, adapters, options = {}) {
   const cluster = randomUUID()
   const servers = []
-  t.after(() => Promise.all(servers.map(server => server.stop())))
+  atEnd(t, () => Promise.all(servers.map(server => server.stop())))
   for (const [i, adapter] of adapters.entries()) {
     const own = typeof options === 'function' ? options(adapter, i) : options
     const presence = { cluster, name: `${adapter}-${i}`, heartbeat_ms: 500, join: servers.map(server => server.address), ...own.presence }
@@ -96,7 +112,7 @@ const V1 = { // what clients of the first version of the wire send and read
 async function connect (t, server, { vsn = '2.0.0', ...options } = {}) {
   const raw = []
   const socket = new Socket(server.url, { transport: WebSocket, ...(vsn === '1.0.0' ? V1 : {}), ...options })
-  t.after(() => socket.disconnect())
+  atEnd(t, () => socket.disconnect())
   socket.onMessage(message => { raw.push(structuredClone(message)) })
   socket.raw = raw
   socket.connect()
@@ -139,7 +155,7 @@ class Raw {
     const raw = new Raw()
     raw.got = []
     raw.socket = new WebSocket(`${server.url}/websocket?vsn=${vsn}`)
-    t.after(() => raw.socket.terminate())
+    atEnd(t, () => raw.socket.terminate())
     raw.socket.on('message', data => {
       const message = JSON.parse(data)
       if (message[1] !== 'beat' && !String(message[3]).startsWith('presence_')) raw.got.push(message)
@@ -206,4 +222,4 @@ async function same (room, server, keys) {
   await until(equal).catch(() => { throw new Error(`the roster is ${mine}, the list ${JSON.stringify(theirs)}, wanted ${keys}`) })
 }
 
-module.exports = { DEADLINE, NODE_ADAPTERS, PYTHON, PYTHON_ADAPTERS, Presence, Raw, RealtimeClient, Server, Socket, WebSocket, answered, byRef, connect, enter, limitsOf, push, root, same, startServers, until }
+module.exports = { DEADLINE, NODE_ADAPTERS, PYTHON, PYTHON_ADAPTERS, Presence, Raw, RealtimeClient, Server, Socket, WebSocket, answered, atEnd, byRef, connect, enter, limitsOf, push, root, same, startServers, until }
