@@ -100,6 +100,31 @@ static void an_observer_is_gone_with_its_silence_and_leaves_no_trace(void **stat
     cluster_free(sim);
 }
 
+static void an_observer_never_takes_the_name_of_a_member(void **state) {
+    (void)state;
+    pr_sim *sim = broker_new(23);
+    cluster_start(sim, 2, NULL);
+    pr_sim_start(sim, 2, "bob", 0, PR_SIM_OBSERVER);
+    cluster_run(sim, 2000);
+    assert_true(pr_sim_yielded(sim, 2));
+    assert_true(pr_sim_alive(sim, 1));
+    assert_int_equal(leaves_of_all(sim, 2), 0);
+    wait_settled(sim, 100);
+    cluster_free(sim);
+}
+
+static void nor_that_of_one_that_was(void **state) {
+    (void)state;
+    pr_sim *sim = broker_new(24);
+    cluster_start(sim, 2, NULL);
+    pr_sim_leave(sim, 1, true);
+    cluster_run(sim, 5000);
+    pr_sim_start(sim, 2, "bob", 0, PR_SIM_OBSERVER);
+    cluster_run(sim, 3000);
+    assert_true(pr_sim_yielded(sim, 2));
+    cluster_free(sim);
+}
+
 static void a_restart_takes_its_name_at_its_first_heartbeat(void **state) {
     (void)state;
     pr_sim *sim = broker_new(7);
@@ -347,6 +372,8 @@ int main(void) {
         cmocka_unit_test(a_kill_is_seen_by_its_silence),
         cmocka_unit_test(a_leave_is_seen_at_once),
         cmocka_unit_test(an_observer_is_gone_with_its_silence_and_leaves_no_trace),
+        cmocka_unit_test(an_observer_never_takes_the_name_of_a_member),
+        cmocka_unit_test(nor_that_of_one_that_was),
         cmocka_unit_test(a_restart_takes_its_name_at_its_first_heartbeat),
         cmocka_unit_test(a_restart_with_a_clock_that_went_back_refutes),
         cmocka_unit_test(of_two_with_one_name_the_older_yields),

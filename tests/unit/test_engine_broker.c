@@ -66,6 +66,25 @@ static void while_the_broker_is_down_nothing_is_published(void **state) {
     lone_free(l);
 }
 
+static void without_memory_it_is_published_a_second_later(void **state) {
+    (void)state;
+    lone *l = lone_new(NULL);
+    pr_engine_broker_down(l->engine, lone_time(l));
+    tracked(l, 3);
+    lone_forget(l);
+    l->heap.fail_in = 1;
+    l->heap.fail_on = true;
+    pr_engine_broker_up(l->engine, lone_time(l));
+    l->heap.fail_in = 0;
+    lone_act(l);
+    assert_int_equal(l->size, 0);
+    assert_int_equal(l->last_error, PRESENCE_ENOMEM);
+    lone_run(l, 1000);
+    assert_int_equal(frames_of(l, PR_SEGMENT, PR_SUBJECT_LOG, OWN_INST), 1);
+    assert_true(l->frames[0].x == 0 && l->frames[0].T2 == 3);
+    lone_free(l);
+}
+
 /* Removals that the ring does not hold would go as LIVE, which means nothing to who is elsewhere. */
 static void what_the_ring_has_lost_is_pulled(void **state) {
     (void)state;
@@ -423,6 +442,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(changes_are_published_from_the_last_version),
         cmocka_unit_test(while_the_broker_is_down_nothing_is_published),
+        cmocka_unit_test(without_memory_it_is_published_a_second_later),
         cmocka_unit_test(what_the_ring_has_lost_is_pulled),
         cmocka_unit_test(what_is_published_all_members_can_read),
         cmocka_unit_test(who_is_heard_first_is_greeted),

@@ -139,10 +139,18 @@ static uint64_t age_here(const pr_engine *e, const pr_record *record) {
     return e->stale_until > e->now.mono_ms ? age + e->stalled : age;
 }
 
+/* Over a broker nobody refuses an observer whose name a member has, or had: it hears of that one (3.9.8). */
+static bool name_taken(const pr_engine *e, const pr_peer *peer, const pr_record *record) {
+    return peer->voice && e->options.observer && record->inst != e->inst && record->fixed && !record->observer;
+}
+
 static int take_record(pr_engine *e, pr_peer *peer, const pr_record *record) {
     bool mine = record->inst == e->inst || (record->fixed && strcmp(record->name, e->name) == 0);
     if (mine) {
-        pr_identity_heard(e, record, age_here(e, record), false);
+        if (name_taken(e, peer, record))
+            pr_identity_refused(e, peer);
+        else
+            pr_identity_heard(e, record, age_here(e, record), false);
         return 0;
     }
     if (record->fixed && record->observer && pr_rule(PR_RULE_observer_private)) return 0; /* never relayed */
