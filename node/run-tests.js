@@ -12,7 +12,7 @@ const files = named.length > 0 ? named : fs.readdirSync(folder).filter(name => n
 const count = { passed: 0, failed: 0 }
 const isTest = data => data.details?.type !== 'suite' && !files.includes(data.name)
 
-const stream = run({ files, concurrency: 2, timeout: 120000 })
+const stream = run({ files, concurrency: 2, timeout: 300000 })
 stream.on('test:pass', data => { if (isTest(data)) count.passed++ })
 stream.on('test:fail', data => { if (isTest(data) || files.includes(data.name)) count.failed++ }) // a file fails that crashed or hung
 stream.on('end', () => setImmediate(() => {
