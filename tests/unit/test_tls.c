@@ -158,7 +158,7 @@ static void every_kind_of_bad_certificate(void **state) {
         enum pr_tls_doubt doubt;
         const char *part;
     } bad[] = {{&old_member, PR_TLS_DOUBT_EXPIRED, "expired"},
-               {&alone, PR_TLS_DOUBT_ISSUER, "self"},
+               {&alone, PR_TLS_DOUBT_SELF_SIGNED, "self"},
                {&strange, PR_TLS_DOUBT_ISSUER, "issuer"},
                {&misnamed, PR_TLS_DOUBT_NAME, "is not for"}};
     pr_tls *good = by_certificate(&member, ca_file, "");

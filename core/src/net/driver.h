@@ -23,8 +23,9 @@
 #define PR_RESOLVED_MAX    4
 #define PR_UNMADE_MAX      32
 #define PR_DESCRIPTORS_MAX 1024
-#define PR_PROVING_MAX     256 /* connections that were accepted and have proven nothing yet */
-#define PR_PROVING_ADDRESS 64  /* of these from one address */
+#define PR_PROVING_MAX     256   /* connections that were accepted and have proven nothing yet */
+#define PR_PROVING_ADDRESS 64    /* of these from one address */
+#define PR_SEALED_KEPT     65536 /* of its room by a link that has nothing to write */
 #define PR_SEALED_MAX      (2 * PR_WRITE_TARGET + 2 * PR_FRAME_MAX)
 
 enum pr_net_conn_state {

@@ -395,6 +395,7 @@ static void on_written(uv_write_t *write, int status) {
     atomic_fetch_add_explicit(&conn->net->bytes_out, conn->tls ? conn->sealed.size : size, memory_order_relaxed);
     if (conn->state == PR_CONN_CLOSED) return;
     write_next(conn);
+    if (!conn->writing && conn->sealed.room > PR_SEALED_KEPT) pr_buffer_free(&conn->sealed);
     shut_when_written(conn);
 }
 
@@ -405,6 +406,7 @@ static size_t seal(pr_conn *conn, uv_buf_t *out) {
     while (conn->sent + count < conn->out_size && size < PR_WRITE_TARGET) {
         pr_bytes *bytes = conn->out[conn->sent + count++];
         if (!pr_tls_link_write(conn->tls, bytes->data, bytes->size)) break;
+        if (!pr_tls_link_output(conn->tls, &conn->sealed)) break;
         size += bytes->size;
     }
     if (!pr_tls_link_output(conn->tls, &conn->sealed) || (count > 0 && pr_tls_link_doubt(conn->tls))) {

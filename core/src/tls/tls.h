@@ -43,6 +43,7 @@ enum pr_tls_doubt {
     PR_TLS_DOUBT_SECRET,
     PR_TLS_DOUBT_NO_CERTIFICATE,
     PR_TLS_DOUBT_EXPIRED,
+    PR_TLS_DOUBT_SELF_SIGNED,
     PR_TLS_DOUBT_ISSUER,
     PR_TLS_DOUBT_NAME,
     PR_TLS_DOUBT_CERTIFICATE, /* anything else about it */

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define KEPT_BYTES 65536
+
 static bool set_up(pr_tls_link *link) {
     link->ssl = SSL_new(link->tls->context);
     if (!link->ssl) return false;
@@ -163,12 +165,22 @@ bool pr_tls_link_write(pr_tls_link *link, const void *data, size_t size) {
     return false;
 }
 
+/* OpenSSL's buffer has grown for a snapshot: a link that idles again keeps little. */
+static void shrink(pr_tls_link *link) {
+    BIO *fresh = BIO_new(BIO_s_mem());
+    if (!fresh) return;
+    BIO_set_mem_eof_return(fresh, -1);
+    SSL_set0_wbio(link->ssl, fresh); /* frees the old one */
+    link->out = fresh;
+}
+
 bool pr_tls_link_output(pr_tls_link *link, pr_buffer *to) {
     size_t pending = BIO_ctrl_pending(link->out);
     if (pending == 0) return true;
     if (pr_buffer_reserve(to, pending)) return false;
     int size = BIO_read(link->out, to->data + to->size, (int)pending);
     if (size > 0) to->size += (size_t)size;
+    if (link->proven && pending > KEPT_BYTES && size == (int)pending) shrink(link);
     return size == (int)pending;
 }
 
