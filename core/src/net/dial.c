@@ -64,6 +64,7 @@ static void on_connect(uv_connect_t *connect, int status) {
     }
     conn->last_end = status == 0 ? PR_DIAL_REFUSED : end_of(status);
     if (conn->addresses_at < conn->addresses_size) {
+        pr_net_conn_keep(conn, false);
         uv_close((uv_handle_t *)&conn->tcp, on_reopened);
     } else {
         pr_net_dial_fail(conn, conn->last_end);
@@ -80,7 +81,10 @@ static void connect_next(pr_conn *conn) {
     const struct sockaddr *address = (const struct sockaddr *)&conn->addresses[conn->addresses_at++];
     conn->near = pr_socket_loopback(address);
     int failed = uv_tcp_connect(&conn->connect, &conn->tcp, address, on_connect);
-    if (failed) pr_net_dial_fail(conn, end_of(failed));
+    if (failed)
+        pr_net_dial_fail(conn, end_of(failed));
+    else
+        pr_net_conn_keep(conn, true); /* already now: it may be a link by the time the child closes it */
 }
 
 static void refuse_remote(pr_conn *conn) {

@@ -133,6 +133,14 @@ static void keep_descriptor(pr_conn *conn, int fd) {
     if (conn->slot < PR_DESCRIPTORS_MAX) atomic_store(&conn->net->descriptors[conn->slot], fd + 1);
 }
 
+void pr_net_conn_keep(pr_conn *conn, bool open) {
+    uv_os_fd_t fd;
+    if (!open)
+        keep_descriptor(conn, -1);
+    else if (uv_fileno((uv_handle_t *)&conn->tcp, &fd) == 0)
+        keep_descriptor(conn, fd);
+}
+
 static void tune(pr_conn *conn) {
     uv_os_fd_t fd;
     uv_tcp_nodelay(&conn->tcp, 1);
