@@ -194,7 +194,7 @@ def test_calls_from_finalizers() -> None:
                     other.track("t", "other")
         events = tracker.subscribe("t", timeout=20)
         gc.set_threshold(20, 1, 1)
-        for step in range(300):
+        for step in range(120):
             Late()
             connection = Connection()
             tracker.track(connection, "mine", step)
@@ -205,7 +205,7 @@ def test_calls_from_finalizers() -> None:
         gc.set_threshold(700, 10, 10)
         gc.collect()
         tracker.settle()
-        assert len(done) == 300 and tracker.count("late") == 300, (len(done), tracker.count("late"))
+        assert len(done) == 120 and tracker.count("late") == 120, (len(done), tracker.count("late"))
         tracker.stop()
         print("fine")
         """
