@@ -74,17 +74,15 @@ static void on_connect(uv_connect_t *connect, int status) {
 static void connect_next(pr_conn *conn) {
     conn->state = PR_CONN_CONNECTING;
     conn->connect.data = conn;
-    if (pr_net_conn_tcp(conn) != 0) {
+    const struct sockaddr *address = (const struct sockaddr *)&conn->addresses[conn->addresses_at++];
+    conn->near = pr_socket_loopback(address);
+    if (pr_net_conn_tcp(conn, address->sa_family) != 0) {
         pr_net_dial_fail(conn, PR_DIAL_UNREACHABLE);
         return;
     }
-    const struct sockaddr *address = (const struct sockaddr *)&conn->addresses[conn->addresses_at++];
-    conn->near = pr_socket_loopback(address);
+    pr_net_conn_keep(conn, true); /* before it connects: a child forked meanwhile would hold what becomes a link */
     int failed = uv_tcp_connect(&conn->connect, &conn->tcp, address, on_connect);
-    if (failed)
-        pr_net_dial_fail(conn, end_of(failed));
-    else
-        pr_net_conn_keep(conn, true); /* already now: it may be a link by the time the child closes it */
+    if (failed) pr_net_dial_fail(conn, end_of(failed));
 }
 
 static void refuse_remote(pr_conn *conn) {

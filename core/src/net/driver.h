@@ -163,7 +163,7 @@ void pr_net_release_orphans(pr_net *); /* locked */
 /* links.c */
 pr_conn *pr_net_conn_new(pr_net *); /* NULL: no memory */
 pr_conn *pr_net_conn_find(pr_net *, pr_link);
-int pr_net_conn_tcp(pr_conn *);                        /* makes its socket handle */
+int pr_net_conn_tcp(pr_conn *, int family);            /* its handle; with a family, its socket too */
 void pr_net_conn_keep(pr_conn *, bool open);           /* a child forked meanwhile finds its descriptor, or no more */
 void pr_net_conn_open(pr_conn *);                      /* connected: proves itself, or is up */
 void pr_net_conn_up(pr_conn *);                        /* tells the engine, reads */

@@ -64,8 +64,8 @@ pr_conn *pr_net_conn_new(pr_net *net) {
     return conn;
 }
 
-int pr_net_conn_tcp(pr_conn *conn) {
-    if (uv_tcp_init(&conn->net->loop, &conn->tcp) != 0) return -1;
+int pr_net_conn_tcp(pr_conn *conn, int family) {
+    if (uv_tcp_init_ex(&conn->net->loop, &conn->tcp, (unsigned)family) != 0) return -1;
     conn->tcp.data = conn;
     conn->started = true;
     conn->handles++;

@@ -101,7 +101,7 @@ static void adopt(pr_net *net, int fd, const struct sockaddr *from) {
         close(fd);
         return;
     }
-    if (pr_net_conn_tcp(conn) != 0 || uv_tcp_open(&conn->tcp, fd) != 0) {
+    if (pr_net_conn_tcp(conn, AF_UNSPEC) != 0 || uv_tcp_open(&conn->tcp, fd) != 0) {
         close(fd);
         pr_net_conn_end(conn, 0);
         return;
