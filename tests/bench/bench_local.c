@@ -1,5 +1,5 @@
 /* Calls of one tracker through the public API, on one thread and on four; bytes per presence.
- * usage: bench_local calls N | lists | memory N | threads */
+ * usage: bench_local calls N | longest N | lists | memory N | threads */
 #include "bench_load.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -57,6 +57,26 @@ static void calls(size_t n) {
         bench_check(presence_untrack(tracker, owners[i % BENCH_OWNERS], t->topic, t->key, NULL), "untrack");
     }
     report_rate("untrack", n, start, n);
+    presence_tracker_close(tracker);
+    free(owners);
+    free(texts);
+}
+
+/* The one track that took longest: what others wait for at worst. */
+static void longest(size_t n) {
+    bench_texts *texts = bench_texts_new(n);
+    presence_tracker *tracker = open_alone();
+    presence_owner *owners = bench_owners_new(tracker);
+    double most = 0;
+    for (size_t i = 0; i < n; i++) {
+        double start = bench_cpu();
+        bench_track(tracker, owners, texts, i);
+        double took = bench_cpu() - start;
+        if (took > most) most = took;
+    }
+    char name[64];
+    snprintf(name, sizeof name, "c.track_longest.%zu", n);
+    bench_report(name, most * 1e3, "ms");
     presence_tracker_close(tracker);
     free(owners);
     free(texts);
@@ -218,24 +238,29 @@ static void *work(void *argument) {
     return NULL;
 }
 
-static double pairs_per_second(size_t threads, const bench_texts *texts) {
+static void report_pairs(size_t threads, const bench_texts *texts) {
     worker workers[THREADS];
+    char name[64];
     presence_tracker *tracker = open_alone();
-    double start = bench_wall();
+    double start = bench_wall(), start_cpu = bench_clock(CLOCK_PROCESS_CPUTIME_ID);
     for (size_t i = 0; i < threads; i++) {
         workers[i] = (worker){.tracker = tracker, .texts = texts, .first = i * THREAD_CALLS};
         if (pthread_create(&workers[i].thread, NULL, work, &workers[i]) != 0) abort();
     }
     for (size_t i = 0; i < threads; i++) pthread_join(workers[i].thread, NULL);
-    double seconds = bench_wall() - start;
+    double pairs = (double)(threads * THREAD_CALLS), seconds = bench_wall() - start,
+           seconds_cpu = bench_clock(CLOCK_PROCESS_CPUTIME_ID) - start_cpu;
     presence_tracker_close(tracker);
-    return (double)(threads * THREAD_CALLS) / seconds;
+    snprintf(name, sizeof name, "c.threads.%zu", threads);
+    bench_report(name, pairs / seconds, "/s");
+    snprintf(name, sizeof name, "c.threads_cpu.%zu", threads);
+    bench_report(name, seconds_cpu * 1e6 / pairs, "us");
 }
 
 static void threads(void) {
     bench_texts *texts = bench_texts_new(THREADS * THREAD_CALLS);
-    bench_report("c.threads.1", pairs_per_second(1, texts), "/s");
-    bench_report("c.threads.4", pairs_per_second(THREADS, texts), "/s");
+    report_pairs(1, texts);
+    report_pairs(THREADS, texts);
     free(texts);
 }
 
@@ -244,6 +269,8 @@ int main(int argc, char **argv) {
     size_t n = argc > 2 ? strtoull(argv[2], NULL, 10) : 100000;
     if (strcmp(what, "calls") == 0)
         calls(n);
+    else if (strcmp(what, "longest") == 0)
+        longest(n);
     else if (strcmp(what, "lists") == 0)
         lists();
     else if (strcmp(what, "memory") == 0)
@@ -251,6 +278,6 @@ int main(int argc, char **argv) {
     else if (strcmp(what, "threads") == 0)
         threads();
     else
-        return fprintf(stderr, "usage: bench_local calls N | lists | memory N | threads\n"), 2;
+        return fprintf(stderr, "usage: bench_local calls N | longest N | lists | memory N | threads\n"), 2;
     return 0;
 }

@@ -1,6 +1,6 @@
 """Runs the benchmarks and prints one table: figure, budget, and the ratio to others with --baseline.
 
-usage: table.py BUILD_FOLDER [--json] [--baseline] [--only WORD]
+usage: table.py BUILD_FOLDER [--json] [--baseline] [--only WORD] [--write FILE]
 
 Every program prints lines of name, value, unit. ROWS says in which order they are shown, what the budget is, and which
 figure of a baseline it is compared with. Times of single-threaded calls are CPU time of the calling thread, so they
@@ -39,6 +39,7 @@ NAMES = {"c": "C", "python": "Python", "node": "Node"}
 ROWS = [
     rate("c.track.100000", "C: track, 100 k entries", "track", 1_000_000),
     rate("c.track.1000000", "C: track, up to 1 M entries", "track", 425_000),
+    cost("c.track_longest.1000000", "  the longest of these 1 M calls", "ms", 10),
     rate("c.update.100000", "C: update, 100 k entries", "update", 400_000),
     rate("c.update.1000000", "C: update, 1 M entries", "update", 400_000),
     rate("c.untrack.100000", "C: untrack, 100 k entries", "untrack"),
@@ -54,6 +55,8 @@ ROWS = [
     rate("c.count.1000000", "C: count, 1 M entries"),
     rate("c.threads.1", "C: track and list in turn, 1 thread", unit="pairs/s"),
     rate("c.threads.4", "C: track and list in turn, 4 threads", unit="pairs/s"),
+    cost("c.threads_cpu.1", "  CPU time of a pair, 1 thread", "us"),
+    cost("c.threads_cpu.4", "  CPU time of a pair, 4 threads", "us"),
     cost("c.merge.10000", "merge of one entry into 10 k", "us", 10, "merge"),
     cost("c.merge.100000", "merge of one entry into 100 k", "us", 10, "merge"),
     cost("c.merge.1000000", "merge of one entry into 1 M", "us", 10, "merge"),
@@ -63,9 +66,11 @@ ROWS = [
     cost("c.apply_slice.1000000", "apply of 1 M, longest frame", "ms", 10),
     cost("c.sync.100000", "new member has all 100 k, two processes", "ms", 1_000),
     cost("c.sync_turn.100000", "  longest turn of its loop", "ms", 10),
+    cost("c.sync_hold.100000", "  longest hold of its lock", "ms", 10),
     cost("c.sync_list_p99.100000", "  its local list meanwhile, p99", "ms", 2),
     cost("c.sync.1000000", "new member has all 1 M, two processes", "ms"),
     cost("c.sync_turn.1000000", "  longest turn of its loop", "ms", 10),
+    cost("c.sync_hold.1000000", "  longest hold of its lock", "ms", 10),
     cost("c.sync_list_p99.1000000", "  its local list meanwhile, p99", "ms", 2),
     cost("c.memory.local.0", "memory per own presence, not updated", "B", 160, "memory"),
     cost("c.memory.local.100", "memory per own presence, all updated", "B", 160, "memory"),
@@ -110,7 +115,22 @@ ROWS += [
     rate("node.subscribe", "Node: subscribe", unit="diffs/s"),
 ]
 
-BASELINES = {"redis": "Redis", "awareness": "Awareness"}
+BASELINES = {"redis": "Redis", "awareness": "Awareness", "phoenix": "Phoenix *"}
+# Phoenix.Tracker 2.2 (Elixir 1.14, OTP 25) on another machine of 2 cores, of each figure the best seen: row -> figure.
+PHOENIX = {
+    "c.track.100000": 42_000,
+    "c.update.100000": 16_000,
+    "c.list_json.100": 220,
+    "c.list_json.10000": 21_000,
+    "c.merge.10000": 8_600,
+    "c.merge.1000000": 1_200_000,
+    "c.apply.100000": 6.5,
+    "c.memory.remote.0": 568,
+    "c.wire.join": 709,
+    "c.wire.join_batch": 208,
+    "latency.c.c.p99": 1_500,
+}
+PHOENIX_NOTE = "* recorded on another machine, not measured here: Phoenix.Tracker 2.2, Elixir 1.14, OTP 25"
 
 
 def run(*command, cwd=ROOT, **environment):
@@ -161,6 +181,7 @@ def groups(build):
     made = {
         f"calls.{n}": (lambda n=n: run(program("bench_local"), "calls", n)) for n in (100000, 1000000)
     }
+    made["longest"] = lambda: run(program("bench_local"), "longest", 1000000)
     made["lists"] = lambda: run(program("bench_local"), "lists")
     made["memory"] = lambda: run(program("bench_local"), "memory", 100000)
     made["threads"] = lambda: run(program("bench_local"), "threads")
@@ -186,7 +207,7 @@ def baselines(say):
     found = run(sys.executable, HERE / "baseline_redis.py")
     say("baseline: y-protocols awareness")
     found |= run("node", "--expose-gc", HERE / "baseline_awareness.js")
-    return found, ["Phoenix.Presence is not measured here: docs/performance.md has its figures"]
+    return found, [PHOENIX_NOTE]
 
 
 def verdict(row, value, figures):
@@ -201,7 +222,8 @@ def compared(row, value, figures):
     """How many times better than each baseline this figure is."""
     ratios = {}
     for who in BASELINES:
-        theirs = figures.get(f"{who}.{row.base}") if row.base else None
+        measured = figures.get(f"{who}.{row.base}") if row.base else None
+        theirs = PHOENIX.get(row.name) if who == "phoenix" else measured
         if theirs and value:
             ratios[who] = value / theirs if row.more else theirs / value
     return ratios
@@ -218,15 +240,24 @@ def rows_of(figures):
             yield row, value, verdict(row, value, figures), compared(row, value, figures)
 
 
-def print_table(figures, notes, with_baseline):
+def table(figures, notes, with_baseline):
     others = list(BASELINES) if with_baseline else []
     heads = "".join(f"{'x ' + BASELINES[who]:>13}" for who in others)
-    print(f"{'':46}{'figure':>12} {'unit':8}{'budget':>14}     {heads}")
+    lines = [f"{'':46}{'figure':>12} {'unit':8}{'budget':>14}     {heads}"]
     for row, value, said, ratios in rows_of(figures):
         cells = "".join(f"{ratios[who]:>13,.1f}" if who in ratios else " " * 13 for who in others)
-        print(f"{row.title:46}{shown(value):>12} {row.unit:8}{row.budget:>14} {said:4}{cells}".rstrip())
-    for note in notes:
-        print(note)
+        lines.append(f"{row.title:46}{shown(value):>12} {row.unit:8}{row.budget:>14} {said:4}{cells}".rstrip())
+    return "\n".join([*lines, *notes]) + "\n"
+
+
+def write_into(path, text):
+    """Puts the table in place of what is between the marks of a document."""
+    begin, end = "<!-- table of ci/bench -->\n```\n", "```\n<!-- end of the table -->"
+    before, _, rest = path.read_text().partition(begin)
+    _, _, after = rest.partition(end)
+    if not rest or not after:
+        sys.exit(f"bench: {path} has no marks for the table")
+    path.write_text(before + begin + text + end + after)
 
 
 def print_json(figures, notes):
@@ -245,6 +276,7 @@ def main():
     options.add_argument("--json", action="store_true", help="print JSON instead of the table")
     options.add_argument("--baseline", action="store_true", help="run the same load on others too")
     options.add_argument("--only", default="", metavar="WORD", help="only groups whose name contains this")
+    options.add_argument("--write", type=Path, metavar="FILE", help="also put the table into this document")
     chosen = options.parse_args()
     say = lambda text: print(f"bench: {text}", file=sys.stderr, flush=True)
     figures, notes = {}, []
@@ -260,7 +292,9 @@ def main():
     if chosen.json:
         print_json(figures, notes)
     else:
-        print_table(figures, notes, chosen.baseline)
+        print(table(figures, notes, chosen.baseline), end="")
+    if chosen.write:
+        write_into(chosen.write, table(figures, notes, chosen.baseline))
 
 
 if __name__ == "__main__":
