@@ -154,7 +154,7 @@ def test_no_descriptors() -> None:
                 tracker.start()
                 tracker.stop()
             except (libpresence.PresenceError, OSError) as error:
-                print(type(error).__name__)
+                print(type(error).__name__, flush=True)
             resource.setrlimit(resource.RLIMIT_NOFILE, hard)
             with Tracker() as tracker:
                 tracker.track(tracker, "t", "k")

@@ -145,6 +145,7 @@ def pythons() -> list[str]:
         for path in glob.glob(f"{glob.escape(place)}/python3*")
         if os.access(path, os.X_OK) and Path(path).name.removeprefix("python3").replace(".", "").isdigit()
     }
+    found.add(sys.executable)  # of a virtual environment: the path says where its packages are
     question = "import sys, _cffi_backend; sys.exit(sys.version_info < (3, 10))"
     return sorted(path for path in found if not subprocess.run([path, "-c", question], capture_output=True).returncode)
 
