@@ -151,6 +151,28 @@ static void only_an_advance_is_a_sign_of_life(void **state) {
     lone_free(l);
 }
 
+/* Its last heartbeat waited while we stood still and proves nothing: held DOWN, it would keep its next run, of a lesser
+ * pair, out for the time of a grave, since nobody is told of an observer. */
+static void an_observer_that_never_was_up_is_soon_gone(void **state) {
+    (void)state;
+    lone *l = lone_new(NULL);
+    l->now += 20000;
+    pr_engine_tick(l->engine, lone_time(l));
+    lone_act(l);
+    pr_message message = beat_of(0, 1, 0);
+    message.as.heartbeat.self.observer = true;
+    message.as.heartbeat.self.inc = message.as.heartbeat.inc = 6;
+    lone_hear(l, beats(), &message);
+    assert_int_equal(lone_info(l, "o0").status, PRESENCE_MEMBER_DOWN);
+    lone_run(l, 20000);
+    assert_int_equal(lone_info(l, "o0").status, 0);
+    message.as.heartbeat.self.inst++;
+    message.as.heartbeat.self.inc = message.as.heartbeat.inc = 5;
+    lone_hear(l, beats(), &message);
+    assert_int_equal(lone_info(l, "o0").status, PRESENCE_MEMBER_UP);
+    lone_free(l);
+}
+
 static void leave_ends_a_member_at_once(void **state) {
     (void)state;
     lone *l = lone_new(NULL);
@@ -447,6 +469,7 @@ int main(void) {
         cmocka_unit_test(what_is_published_all_members_can_read),
         cmocka_unit_test(who_is_heard_first_is_greeted),
         cmocka_unit_test(only_an_advance_is_a_sign_of_life),
+        cmocka_unit_test(an_observer_that_never_was_up_is_soon_gone),
         cmocka_unit_test(leave_ends_a_member_at_once),
         cmocka_unit_test(an_unknown_version_is_told_once),
         cmocka_unit_test(who_is_not_heard_elsewhere_is_told),

@@ -84,7 +84,8 @@ static uint64_t grave_ms(const pr_engine *e, const pr_member *m) {
 }
 
 static void arm(pr_engine *e, pr_member *m) {
-    uint64_t wait = pr_member_up(m) ? pr_suspicion_wait(e, m) : PR_NO_TIME;
+    bool judged = pr_member_up(m) || m->observer; /* one never proven alive is not kept for its successor to meet */
+    uint64_t wait = judged ? pr_suspicion_wait(e, m) : PR_NO_TIME;
     uint64_t limit = pr_member_grave(m) ? grave_ms(e, m) : e->options.permdown_ms, age = pr_member_age(e, m);
     uint64_t end = age <= limit ? limit - age + 1 : 1;
     if (end < wait) wait = end;
