@@ -37,14 +37,7 @@ static int wanted_list(pr_engine *e) {
 
 /* What a heartbeat says of its sender, in e->message. */
 static pr_heartbeat *beat_of(pr_engine *e) {
-    pr_message *message = &e->message;
-    memset(message, 0, sizeof *message);
-    message->type = PR_HEARTBEAT;
-    pr_heartbeat *heartbeat = &message->as.heartbeat;
-    heartbeat->inc = e->inc;
-    heartbeat->hb = e->hb;
-    heartbeat->version = pr_log_version(e->own.log);
-    heartbeat->members = e->members_hash;
+    pr_heartbeat *heartbeat = pr_heartbeat_own(e);
     heartbeat->has_at = true;
     heartbeat->at = e->broker.published;
     heartbeat->has_self = true;
@@ -52,18 +45,11 @@ static pr_heartbeat *beat_of(pr_engine *e) {
     return heartbeat;
 }
 
-static void add_sum(pr_engine *e, pr_heartbeat *heartbeat) {
-    bool same = heartbeat->at == heartbeat->version || !pr_rule(PR_RULE_sum_at_version);
-    if (e->hb % 10 || !same || !(pr_broker_features(e) & PR_FEATURE_SUM)) return;
-    heartbeat->has_sum = true;
-    heartbeat->sum = pr_log_sum(e->own.log);
-}
-
 /* unlinked: how many e->insts holds. */
 void pr_broker_beat(pr_engine *e, size_t unlinked) {
     pr_peer *all = e->broker.all;
     pr_heartbeat *heartbeat = beat_of(e);
-    add_sum(e, heartbeat);
+    pr_heartbeat_add_sum(e, heartbeat, pr_broker_features(e));
     heartbeat->unlinked = e->insts;
     heartbeat->unlinked_size = unlinked;
     size_t count = 0;

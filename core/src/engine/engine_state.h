@@ -320,6 +320,8 @@ int pr_hello_take(pr_engine *, pr_peer **, const pr_hello *); /* *peer becomes N
 
 /* ---- heartbeat.c ---- */
 void pr_heartbeat_tick(pr_engine *);
+pr_heartbeat *pr_heartbeat_own(pr_engine *);
+void pr_heartbeat_add_sum(pr_engine *, pr_heartbeat *, uint64_t features /* of who hears it */);
 void pr_heartbeat_news(pr_engine *); /* a member has linked itself that others do not know */
 void pr_heartbeat_extra(pr_engine *);
 int pr_heartbeat_take(pr_engine *, pr_peer *, const pr_heartbeat *);

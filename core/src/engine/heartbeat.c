@@ -27,18 +27,8 @@ static void gather_unlinked(pr_engine *e, size_t *count) {
     }
 }
 
-static void fill_cursor(pr_engine *e, pr_peer *peer, pr_heartbeat *heartbeat) {
-    if (!peer->own) return;
-    if (!pr_state_complete(&peer->own->cursor.state) && pr_rule(PR_RULE_at_cursor)) return;
-    heartbeat->has_at = true;
-    heartbeat->at = pr_rule(PR_RULE_at_cursor) ? peer->own->cursor.state.asof : heartbeat->version;
-    bool same = heartbeat->at == heartbeat->version || !pr_rule(PR_RULE_sum_at_version);
-    if (e->hb % 10 || !(peer->features & PR_FEATURE_SUM) || !same) return;
-    heartbeat->has_sum = true;
-    heartbeat->sum = pr_log_sum(e->own.log);
-}
-
-static void send_heartbeat(pr_engine *e, pr_peer *peer, size_t unlinked) {
+/* What every heartbeat says of its sender, in e->message. */
+pr_heartbeat *pr_heartbeat_own(pr_engine *e) {
     pr_message *message = &e->message;
     memset(message, 0, sizeof *message);
     message->type = PR_HEARTBEAT;
@@ -47,6 +37,27 @@ static void send_heartbeat(pr_engine *e, pr_peer *peer, size_t unlinked) {
     heartbeat->hb = e->hb;
     heartbeat->version = pr_log_version(e->own.log);
     heartbeat->members = e->members_hash;
+    return heartbeat;
+}
+
+/* Every tenth has the sum of the log, if it is told as a whole and who hears it knows sums. */
+void pr_heartbeat_add_sum(pr_engine *e, pr_heartbeat *heartbeat, uint64_t features) {
+    bool same = heartbeat->at == heartbeat->version || !pr_rule(PR_RULE_sum_at_version);
+    if (e->hb % 10 || !same || !(features & PR_FEATURE_SUM)) return;
+    heartbeat->has_sum = true;
+    heartbeat->sum = pr_log_sum(e->own.log);
+}
+
+static void fill_cursor(pr_engine *e, pr_peer *peer, pr_heartbeat *heartbeat) {
+    if (!peer->own) return;
+    if (!pr_state_complete(&peer->own->cursor.state) && pr_rule(PR_RULE_at_cursor)) return;
+    heartbeat->has_at = true;
+    heartbeat->at = pr_rule(PR_RULE_at_cursor) ? peer->own->cursor.state.asof : heartbeat->version;
+    pr_heartbeat_add_sum(e, heartbeat, peer->features);
+}
+
+static void send_heartbeat(pr_engine *e, pr_peer *peer, size_t unlinked) {
+    pr_heartbeat *heartbeat = pr_heartbeat_own(e);
     fill_cursor(e, peer, heartbeat);
     uint32_t period = pr_period(e);
     if (period != peer->period_sent) heartbeat->period_ms = period;
@@ -56,7 +67,7 @@ static void send_heartbeat(pr_engine *e, pr_peer *peer, size_t unlinked) {
     int rc = pr_digest_fill(e, peer, &count);
     if (!rc) {
         heartbeat->digest = (pr_records){e->records, count};
-        rc = pr_peer_send(e, peer, message);
+        rc = pr_peer_send(e, peer, &e->message);
     }
     if (rc) {
         peer->digest_clock = 0; /* told again */
