@@ -13,7 +13,7 @@ if (cluster.isPrimary) {
     if (!worker.isConnected()) return resolve(null)
     worker.once('message', resolve)
     worker.once('disconnect', () => resolve(null))
-    worker.send('list')
+    worker.send('list', problem => problem && resolve(null)) // killed a moment ago, not yet seen to be
   })
   await Promise.all(workers.map(worker => new Promise(resolve => worker.once('message', resolve)))) // they listen
   const lines = readline.createInterface({ input: process.stdin })
