@@ -2,6 +2,7 @@
 #include "tls.h"
 #include "tls_authority.h"
 #include <openssl/ssl.h>
+#include <sys/resource.h>
 
 #define SECRET "correct horse battery staple"
 #define OTHER  "another secret altogether"
@@ -335,6 +336,33 @@ static void files_that_change(void **state) {
     pr_tls_free(new);
 }
 
+/* What was in the way ends, and the file stays as it is: it is taken all the same. */
+static void a_file_that_could_not_be_read_is_tried_again(void **state) {
+    (void)state;
+    char path[160], why[PR_TLS_WHY_MAX];
+    struct rlimit usual, none;
+    snprintf(path, sizeof path, "%s/tried", folder);
+    write_text(path, SECRET "\n");
+    pr_tls_settings settings = {"default", "", path, "", "", "", ""};
+    pr_tls *rotating, *new = by_secret("default", OTHER);
+    assert_int_equal(pr_tls_new(&heap, &settings, &rotating, why), 0);
+    write_text(path, OTHER);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &usual), 0);
+    none = usual;
+    none.rlim_cur = 0;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    int first = pr_tls_refresh(rotating, why), second = pr_tls_refresh(rotating, why);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &usual), 0);
+    assert_int_equal(first, -1);
+    assert_int_equal(second, 0); /* said once */
+    assert_int_equal(pr_tls_refresh(rotating, why), 1);
+    assert_int_equal(pr_tls_refresh(rotating, why), 0);
+    expect_proven(rotating, new, "h");
+    unlink(path);
+    pr_tls_free(rotating);
+    pr_tls_free(new);
+}
+
 static int set_up(void **state) {
     (void)state;
     heap = pr_alloc_default();
@@ -375,6 +403,7 @@ int main(void) {
         cmocka_unit_test(bytes_before_proof_are_bounded),
         cmocka_unit_test(bad_settings),
         cmocka_unit_test(files_that_change),
+        cmocka_unit_test(a_file_that_could_not_be_read_is_tried_again),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

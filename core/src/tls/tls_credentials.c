@@ -2,7 +2,8 @@
  *
  * Happy path: new -> links -> refresh now and then -> free.
  * Failure paths: a file that cannot be read or does not fit: new fails with the option's name; refresh keeps what it
- * has and says so once, until the file changes again (a certificate and its key are seldom written at one moment).
+ * has, says so once until the file changes again (a certificate and its key are seldom written at one moment), and
+ * tries again each time: what was in the way (its mode, want of descriptors or memory) may end without a new file.
  */
 #include "tls_state.h"
 #include <openssl/err.h>
@@ -128,6 +129,9 @@ int pr_tls_refresh(pr_tls *tls, char why[PR_TLS_WHY_MAX]) {
         changed = changed || memcmp(&found, &tls->marks[i], sizeof found) != 0;
         tls->marks[i] = found;
     }
-    if (!changed) return 0;
-    return load(tls, "", why) == 0 ? 1 : -1;
+    if (!changed && !tls->stale) return 0;
+    bool told = tls->stale && !changed;
+    tls->stale = load(tls, "", why) != 0;
+    if (!tls->stale) return 1;
+    return told ? 0 : -1;
 }

@@ -39,6 +39,7 @@ struct pr_tls {
     char files[PR_TLS_FILES][PR_TLS_PATH_MAX + 1]; /* secret_file; or tls_cert, tls_key, tls_ca */
     size_t files_size;
     pr_tls_mark marks[PR_TLS_FILES];
+    bool stale; /* the files are newer than what is in force, and could not be used */
 };
 
 struct pr_tls_link {
