@@ -22,7 +22,10 @@ function tableName (name) {
 }
 
 function optionText (name, value) {
-  if (Array.isArray(value) && value.every(part => typeof part === 'string')) return value.join(',')
+  if (Array.isArray(value) && value.every(part => typeof part === 'string')) {
+    if (value.some(part => part.includes(','))) throw refused(name, 'has a comma in an item of the list: it separates items')
+    return value.join(',')
+  }
   if (typeof value === 'string') {
     if (!value.isWellFormed() || value.includes('\0')) throw refused(name, 'is no UTF-8 text')
     return value

@@ -40,7 +40,7 @@ test('beyond loopback only with security', () => {
     new Presence({ ...options, secretFile: '/run/secrets/presence' })
     new Presence({ ...options, tlsCert: 'c.pem', tlsKey: 'k.pem', tlsCa: 'ca.pem', tlsName: 'member.example' })
   }
-  const impossible = [{ secret: 'correct horse battery staple', insecure: true }, { secret: 'hunter2' }, { tlsCert: 'c.pem' }, { tlsName: 'a.example' },
+  const impossible = [{ secret: 'correct horse battery staple', insecure: true }, { secret: 'hunter2' }, { secret: ['correct horse battery, staple of old times'] }, { tlsCert: 'c.pem' }, { tlsName: 'a.example' },
     { secret: 'correct horse battery staple', secretFile: 'f' }, { secretFile: 'f', tlsCert: 'c', tlsKey: 'k', tlsCa: 'a' }, { secret: { hunter2: 1 } }]
   for (const options of impossible) {
     assert.throws(() => new Presence(options), error => error.code === 'INVALID_OPTION' && !/hunter2|horse/.test(error.message + error.stack.split('\n    at')[0]))

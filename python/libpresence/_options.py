@@ -34,6 +34,8 @@ def option_text(name: str, value: Any) -> str:
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     if isinstance(value, (list, tuple)) and name in ("join", "advertise", "secret"):
+        if any(isinstance(item, str) and "," in item for item in value):
+            raise InvalidOption(f"{name}: an item of the list has a comma, which separates items", option=name)
         return ",".join(option_text(name, item) for item in value)
     if not isinstance(value, str) or "\0" in value:
         shown = type(value).__name__ if name == "secret" else repr(value)

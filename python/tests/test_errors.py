@@ -172,6 +172,8 @@ OPTIONS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"transport": "pigeon"}, libpresence.InvalidOption, "transport"),
     ({"transport": "nats"}, libpresence.Unsupported, "nats"),
     ({"secret": "s3cret"}, libpresence.InvalidOption, "secret"),
+    ({"secret": ["correct horse battery, staple of old times"]}, libpresence.InvalidOption, "comma"),
+    ({"join": ["127.0.0.1:1,127.0.0.1:2"]}, libpresence.InvalidOption, "comma"),
     ({"secret": b"correct horse battery staple"}, libpresence.InvalidOption, "secret"),
     ({"secret": "correct horse battery staple", "insecure": True}, libpresence.InvalidOption, "insecure"),
     ({"tls_cert": "cert.pem"}, libpresence.InvalidOption, "tls_key"),

@@ -130,7 +130,7 @@ static void another_secret_or_cluster(void **state) {
 static void two_secrets_while_one_replaces_the_other(void **state) {
     (void)state;
     pr_tls *old = by_secret("default", SECRET), *both = by_secret("default", OTHER "," SECRET);
-    pr_tls *new = by_secret("default", OTHER), *careful = by_secret("default", SECRET "\n" OTHER);
+    pr_tls *new = by_secret("default", OTHER), *careful = by_secret("default", SECRET "," OTHER);
     expect_proven(old, careful, "h");
     expect_proven(careful, old, "h");
     expect_proven(old, both, "h");
@@ -284,6 +284,7 @@ static void bad_settings(void **state) {
     expect_settings((pr_tls_settings){"c", "", missing, "", "", "", ""}, "option secret_file");
     expect_settings((pr_tls_settings){"c", "", empty, "", "", "", ""}, "option secret_file holds no secret");
     expect_settings((pr_tls_settings){"c", "", folder, "", "", "", ""}, "option secret_file");
+    expect_settings((pr_tls_settings){"c", SECRET "\n" SECRET, "", "", "", "", ""}, "bytes of text");
     expect_settings((pr_tls_settings){"c", "", "", missing, member.key, ca_file, ""}, "option tls_cert");
     expect_settings((pr_tls_settings){"c", "", "", member.cert, strange.key, ca_file, ""}, "option tls_key");
     expect_settings((pr_tls_settings){"c", "", "", member.cert, empty, ca_file, ""}, "option tls_key");
@@ -334,6 +335,54 @@ static void files_that_change(void **state) {
     pr_tls_free(rotating);
     pr_tls_free(old);
     pr_tls_free(new);
+}
+
+static pr_tls *by_file(const char *path, const char *bytes, size_t size, char why[PR_TLS_WHY_MAX]) {
+    pr_tls_settings settings = {"default", "", path, "", "", "", ""};
+    pr_tls *tls;
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, size, file), size);
+    fclose(file);
+    int result = pr_tls_new(&heap, &settings, &tls, why);
+    assert_int_equal(result, tls ? 0 : PRESENCE_EOPTION);
+    return tls;
+}
+
+/* Lines alone: a comma in a passphrase would make two weaker ones of it. */
+static void what_separates_secrets_in_a_file(void **state) {
+    (void)state;
+    static const char phrase[] = "\t a passphrase of words, and of words behind a comma \r\n\n" OTHER;
+    char path[160], why[PR_TLS_WHY_MAX];
+    snprintf(path, sizeof path, "%s/phrase", folder);
+    pr_tls *phrased = by_file(path, phrase, sizeof phrase - 1, why), *other = by_secret("default", OTHER);
+    pr_tls *half = by_secret("default", "a passphrase of words"),
+           *rest = by_secret("default", "and of words behind a comma");
+    assert_non_null(phrased);
+    expect_refused(half, phrased, "h", PR_TLS_DOUBT_ALERT, PR_TLS_DOUBT_SECRET, "another secret");
+    expect_refused(rest, phrased, "h", PR_TLS_DOUBT_ALERT, PR_TLS_DOUBT_SECRET, "another secret");
+    expect_proven(other, phrased, "h");
+    pr_tls *all[] = {phrased, other, half, rest};
+    for (size_t i = 0; i < 4; i++) pr_tls_free(all[i]);
+    unlink(path);
+}
+
+static void what_a_file_may_hold(void **state) {
+    (void)state;
+    static char bytes[2049];
+    char path[160], why[PR_TLS_WHY_MAX];
+    snprintf(path, sizeof path, "%s/most", folder);
+    memset(bytes, '\n', sizeof bytes);
+    memcpy(bytes + 2048 - 20, "the last twenty byte", 20);
+    pr_tls *most = by_file(path, bytes, 2048, why);
+    assert_non_null(most);
+    pr_tls_free(most);
+    assert_null(by_file(path, bytes, 2049, why));
+    assert_non_null(strstr(why, "at most 2048 bytes"));
+    assert_null(
+        by_file(path, "thirty-two random bytes: \0\1\2\3\4\5", 31, why)); /* half of such files have a line break */
+    assert_non_null(strstr(why, "bytes of text"));
+    unlink(path);
 }
 
 /* What was in the way ends, and the file stays as it is: it is taken all the same. */
@@ -403,6 +452,8 @@ int main(void) {
         cmocka_unit_test(bytes_before_proof_are_bounded),
         cmocka_unit_test(bad_settings),
         cmocka_unit_test(files_that_change),
+        cmocka_unit_test(what_separates_secrets_in_a_file),
+        cmocka_unit_test(what_a_file_may_hold),
         cmocka_unit_test(a_file_that_could_not_be_read_is_tried_again),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

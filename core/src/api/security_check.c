@@ -56,10 +56,10 @@ int pr_config_check_secret(presence_config *config, const char *value) {
     size_t count = 0;
     int failed = 0;
     while (!failed && pr_config_next_part(&value, part, sizeof part)) {
-        size_t size = strlen(part); /* one that is too long for the room is empty */
-        if (size < PR_TLS_SECRET_LEAST || size > PR_TLS_SECRET_MOST || ++count > PR_TLS_SECRETS_MAX) {
+        /* one that is too long for the room is empty */
+        if (!pr_tls_secret_fits(part, strlen(part)) || ++count > PR_TLS_SECRETS_MAX) {
             failed = pr_config_fail(config, PRESENCE_EOPTION,
-                                    "option secret must be 1 to %d secrets of %d to %d bytes, between commas",
+                                    "option secret must be 1 to %d secrets of %d to %d bytes of text, between commas",
                                     PR_TLS_SECRETS_MAX, PR_TLS_SECRET_LEAST, PR_TLS_SECRET_MOST);
         }
     }

@@ -30,9 +30,18 @@ typedef struct pr_tls_link pr_tls_link;
 
 typedef struct pr_tls_settings {
     const char *cluster;
-    const char *secret, *secret_file;   /* one of them: 1 to 4 secrets, one a line or between commas */
+    const char *secret;                 /* 1 to 4 secrets between commas, which are no part of one */
+    const char *secret_file;            /* or this: a file of them, one a line, in which commas are nothing special */
     const char *cert, *key, *ca, *name; /* or these: files in PEM; name "": the address is checked */
 } pr_tls_settings;
+
+/* Neither too short nor too long, and text: of random bytes one could be a line break, and cut the secret in two. */
+static inline bool pr_tls_secret_fits(const char *secret, size_t size) {
+    for (size_t i = 0; i < size; i++) {
+        if ((unsigned char)secret[i] < ' ' && secret[i] != '\t') return false;
+    }
+    return size >= PR_TLS_SECRET_LEAST && size <= PR_TLS_SECRET_MOST;
+}
 
 /* Why a peer is not believed: each has a rate of its own in the log. */
 enum pr_tls_doubt {

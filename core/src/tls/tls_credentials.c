@@ -67,7 +67,7 @@ static int load(pr_tls *tls, const char *secret, char why[PR_TLS_WHY_MAX]) {
         failed = pr_tls_certificates_use(tls, context, why);
     } else {
         failed = tls->files_size ? pr_tls_keys_read(&keys, tls->files[0], tls->cluster, why)
-                                 : pr_tls_keys_parse(&keys, "secret", secret, strlen(secret), tls->cluster, why);
+                                 : pr_tls_keys_parse(&keys, "secret", ',', secret, strlen(secret), tls->cluster, why);
         pr_tls_keys_use(context);
     }
     if (failed) {

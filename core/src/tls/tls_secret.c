@@ -77,8 +77,8 @@ static int refuse(char why[PR_TLS_WHY_MAX], const char *option, const char *text
 }
 
 static int add(pr_tls_keys *keys, const char *option, const char *secret, size_t size, const char *cluster, char *why) {
-    if (size < PR_TLS_SECRET_LEAST || size > PR_TLS_SECRET_MOST) {
-        return refuse(why, option, "must hold secrets of 16 to 256 bytes (openssl rand -base64 32 makes one)");
+    if (!pr_tls_secret_fits(secret, size)) {
+        return refuse(why, option, "must hold secrets of 16 to 256 bytes of text (openssl rand -base64 32 makes one)");
     }
     if (keys->size == PR_TLS_SECRETS_MAX) return refuse(why, option, "holds at most 4 secrets");
     if (!key_make(&keys->list[keys->size], secret, size, cluster)) {
@@ -89,16 +89,16 @@ static int add(pr_tls_keys *keys, const char *option, const char *secret, size_t
     return 0;
 }
 
-static bool blank(char c) { return c == ' ' || c == '\t' || c == '\r'; }
+static bool blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
-int pr_tls_keys_parse(pr_tls_keys *keys, const char *option, const char *text, size_t size, const char *cluster,
-                      char why[PR_TLS_WHY_MAX]) {
+int pr_tls_keys_parse(pr_tls_keys *keys, const char *option, char between, const char *text, size_t size,
+                      const char *cluster, char why[PR_TLS_WHY_MAX]) {
     const char *end = text + size;
     int failed = 0;
     memset(keys, 0, sizeof *keys);
     while (!failed && text < end) {
         const char *to = text;
-        while (to < end && *to != '\n' && *to != ',') to++;
+        while (to < end && *to != between) to++;
         const char *from = text, *last = to;
         while (from < last && blank(*from)) from++;
         while (last > from && blank(last[-1])) last--;
@@ -124,8 +124,8 @@ int pr_tls_keys_read(pr_tls_keys *keys, const char *path, const char *cluster, c
                  strerror_r(failed, reason, sizeof reason) == 0 ? reason : "it cannot be read");
         return PRESENCE_EOPTION;
     }
-    failed = more != 0 ? refuse(why, "secret_file", "must have at most 2047 bytes")
-                       : pr_tls_keys_parse(keys, "secret_file", text, (size_t)size, cluster, why);
+    failed = more != 0 ? refuse(why, "secret_file", "must name a file of at most 2048 bytes")
+                       : pr_tls_keys_parse(keys, "secret_file", '\n', text, (size_t)size, cluster, why);
     OPENSSL_cleanse(text, sizeof text);
     return failed;
 }

@@ -54,8 +54,8 @@ struct pr_tls_link {
 };
 
 /* tls_secret.c: 0, or a code with *why written. Texts hold no secret. */
-int pr_tls_keys_parse(pr_tls_keys *, const char *option, const char *text, size_t size, const char *cluster,
-                      char why[PR_TLS_WHY_MAX]);
+int pr_tls_keys_parse(pr_tls_keys *, const char *option, char between, const char *text, size_t size,
+                      const char *cluster, char why[PR_TLS_WHY_MAX]);
 int pr_tls_keys_read(pr_tls_keys *, const char *path, const char *cluster, char why[PR_TLS_WHY_MAX]);
 void pr_tls_keys_free(pr_tls_keys *);
 void pr_tls_keys_use(SSL_CTX *); /* its links ask for the keys of their pr_tls */
