@@ -47,7 +47,7 @@ async function serve (t, options = {}) {
     await users.stop()
   })
   const url = `ws://127.0.0.1:${server.address().port}/socket/websocket?vsn=`
-  return { users, endpoint, left, lines, url }
+  return { users, endpoint, left, lines, url, server }
 }
 
 /** A bare client: say sends an array or an object, next takes the next message, ended waits for the close code. */
@@ -183,6 +183,24 @@ test('an unknown vsn and another path are refused', async t => {
   const { url } = await serve(t)
   for (const vsn of ['__proto__', '3.0.0', 'constructor', '']) await assert.rejects(open(url + vsn), /403/)
   await assert.rejects(open(url.replace('/socket/', '/other/')), /404/)
+})
+
+test('who is refused and resets the connection, or leaves it half open, harms nothing', async t => {
+  const { server } = await serve(t)
+  for (const path of ['/other', '/socket/websocket?vsn=3', '/socket/websocket']) {
+    for (const reset of [true, false]) {
+      const client = net.connect({ port: server.address().port, host: '127.0.0.1', allowHalfOpen: true })
+      t.after(() => client.destroy())
+      let heard = ''
+      client.on('error', () => {}).on('data', data => { heard += data })
+      client.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n${'x'.repeat(50000)}`)
+      if (reset) {
+        await waitFor(() => heard !== '' || client.destroyed, ANSWER)
+        client.resetAndDestroy()
+      }
+      await waitFor(async () => await new Promise(resolve => server.getConnections((_, count) => resolve(count === 0))), ANSWER)
+    }
+  }
 })
 
 test('close waits for a leave that hangs only so long', async t => {

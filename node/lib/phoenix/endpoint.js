@@ -74,7 +74,7 @@ class Endpoint {
     const served = `${path.replace(/\/+$/, '')}/websocket`
     const onUpgrade = (request, socket, head) => {
       if (request.url.split('?')[0] === served) this.#upgrade(request, socket, head)
-      else if (server.listenerCount('upgrade') === 1) socket.end('HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n')
+      else if (server.listenerCount('upgrade') === 1) answer(socket, '404 Not Found')
     }
     server.on('upgrade', onUpgrade)
     this.#detach.push(() => server.removeListener('upgrade', onUpgrade))
@@ -114,7 +114,7 @@ class Endpoint {
     } catch (error) {
       if (!(error instanceof Refuse)) this.report('connect', undefined, error)
       const [status, body] = error instanceof Refuse ? ['403 Forbidden', JSON.stringify(error.response)] : ['500 Internal Server Error', '{}']
-      socket.end(`HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`)
+      answer(socket, status, body)
     }
   }
 
@@ -217,6 +217,17 @@ class Endpoint {
       process.emitWarning(`the log function of an Endpoint failed: ${problem?.message}`, 'PresenceWarning')
     }
   }
+}
+
+/**
+ * What a client gets instead of a WebSocket. Its HTTP server has let go of the socket: a reset that nobody listens for
+ * would end the process, and a client that leaves its own side open would keep the descriptor.
+ */
+function answer (socket, status, body = '') {
+  socket.on('error', () => socket.destroy())
+  socket.once('finish', () => socket.destroy())
+  const headers = ['Content-Type: application/json', `Content-Length: ${Buffer.byteLength(body)}`, 'Connection: close']
+  socket.end(`HTTP/1.1 ${status}\r\n${headers.join('\r\n')}\r\n\r\n${body}`)
 }
 
 function frame (frames, serializer, topic, event, payload) {
