@@ -1,7 +1,8 @@
 /* A process that ends at the worst moment, again and again: in each callback, in the middle of calls of other threads,
  * while it connects, resolves, writes or stops. It ends with the code it asked for, quietly; its peer goes on.
  *
- * Every end is a child of a parent without threads; DYING_LOOPS sets how often each is tried. */
+ * Every end is a child of a parent without threads; DYING_LOOPS sets how often each is tried. ci/dying runs it under
+ * ASan, TSan and valgrind. */
 #include "trackers.h"
 #include <pthread.h>
 #include <signal.h>
@@ -216,7 +217,7 @@ static bool alone_again(void *tracker) {
 
 /* Ends when its input does, well if all who died are gone with all they had. */
 static void run_peer(int in, int out) {
-    char address[80], rest;
+    char address[80] = {0}, rest;
     presence_tracker *tracker = open_tracker((const char *const[]){"heartbeat_ms", "50", NULL});
     assert_int_equal(presence_tracker_address(tracker, address, sizeof address), 0);
     assert_int_equal(write(out, address, sizeof address), sizeof address);
