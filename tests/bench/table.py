@@ -100,6 +100,27 @@ for writer in LANGUAGES:
             cost(f"latency.{writer}.{reader}.p50", f"join to diff, {pair}, p50", "ms", None, "latency.p50"),
             cost(f"latency.{writer}.{reader}.p99", f"join to diff, {pair}, p99", "ms", 20, "latency.p99"),
         ]
+# what two members feel while a third party sends one of them this, as fast as it can (bench_bystanders)
+BAD_INPUT = {
+    "none": "nothing",
+    "half_frame": "half frames",
+    "huge_length": "huge lengths",
+    "http": "HTTP requests",
+    "random_bytes": "random bytes",
+    "random_frames": "random frames",
+    "silent": "silent connections",
+    "flood": "a flood of connections",
+    "wrong_cluster": "members of another cluster",
+    "another_log": "frames for another's log",
+    "stale": "an incarnation long over",
+    "no_descriptors": "no descriptors left",
+}
+for kind, words in BAD_INPUT.items():
+    ROWS += [
+        cost(f"bystanders.{kind}.p50", f"bystanders of {words}, p50", "ms"),
+        cost(f"bystanders.{kind}.p99", "  p99", "ms", 50),
+        rate(f"bystanders.{kind}.steps", "  attempts meanwhile"),
+    ]
 ROWS += [
     rate("python.dict", "Python: a dict of dicts by hand (yardstick)"),
     rate("python.track", "Python: track", "track", budget="as the dict"),
@@ -195,6 +216,7 @@ def groups(build):
     for writer in LANGUAGES:
         for reader in LANGUAGES:
             made[f"latency.{writer}.{reader}"] = lambda w=writer, r=reader: latency(build, w, r)
+    made["bystanders"] = lambda: run(program("bench_bystanders"))
     for what in ("dict", "calls", "subscribe"):
         made[f"python.{what}"] = lambda what=what: run(sys.executable, python, what)
     for what in ("calls", "subscribe"):
