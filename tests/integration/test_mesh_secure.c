@@ -13,8 +13,10 @@ static char folder[64], ca_file[128];
 static pem_files member;
 static authority ours;
 
+#define LINES_MAX 160
+
 typedef struct lines {
-    char text[64][400];
+    char text[LINES_MAX][400];
     size_t size;
     pthread_mutex_t mutex;
 } lines;
@@ -24,7 +26,7 @@ static void on_line(int level, const char *line, void *user) {
     lines *l = user;
     (void)level;
     pthread_mutex_lock(&l->mutex);
-    if (l->size < 64) snprintf(l->text[l->size++], sizeof l->text[0], "%s", line);
+    if (l->size < LINES_MAX) snprintf(l->text[l->size++], sizeof l->text[0], "%s", line);
     pthread_mutex_unlock(&l->mutex);
 }
 
@@ -177,14 +179,18 @@ static void no_memory_while_it_joins(void **state) {
 }
 
 /* ---- strangers ---- */
-static int dial(const char *address) {
+static int dial_from(uint32_t host, const char *address) {
+    struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(host)};
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     to.sin_port = htons((uint16_t)atoi(strrchr(address, ':') + 1));
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof from), 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
     return fd;
 }
+
+static int dial(const char *address) { return dial_from(INADDR_LOOPBACK, address); }
 
 /* Whatever it answers; until it closes. */
 static void expect_closed(int fd) {
@@ -239,6 +245,31 @@ static void strangers_are_told_apart(void **state) {
     presence_tracker *b = open_with(by_secret, address, false);
     assert_true(wait_until(is_up, a));
     presence_tracker_close(b);
+    presence_tracker_close(a);
+}
+
+static bool most_were_told(void *part) { return lines_with(part) >= 60; }
+
+/* Each address has its line; a flood of addresses fills no log. */
+static void lines_of_many_addresses(void **state) {
+    (void)state;
+    enum { ADDRESSES = 120 };
+    char address[80], who[40];
+    presence_tracker *a = open_with(by_secret, NULL, true);
+    address_of(a, address);
+    int64_t begin = now_ms();
+    for (uint32_t i = 0; i < ADDRESSES * 2; i++) {
+        int fd = dial_from((127u << 24) + 256 + i / 2, address);
+        assert_int_equal(send(fd, "SSH-2.0-", 8, MSG_NOSIGNAL), 8);
+        expect_closed(fd);
+    }
+    for (int i = 0; i < 40; i++) {
+        snprintf(who, sizeof who, "127.0.1.%d:", i);
+        expect_line(who);
+    }
+    assert_true(wait_until(most_were_told, "does not speak TLS"));
+    bool quick = now_ms() - begin < 10000; /* else the first may be told of again */
+    if (quick) assert_true(lines_with("does not speak TLS") <= 64 + 1);
     presence_tracker_close(a);
 }
 
@@ -366,6 +397,7 @@ int main(void) {
         cmocka_unit_test_setup(no_memory_to_open, forget_lines),
         cmocka_unit_test_setup(no_memory_while_it_joins, forget_lines),
         cmocka_unit_test_setup(strangers_are_told_apart, forget_lines),
+        cmocka_unit_test_setup(lines_of_many_addresses, forget_lines),
         cmocka_unit_test_setup(certificates_that_are_wrong, forget_lines),
         cmocka_unit_test_setup(slow_ones_are_closed, forget_lines),
         cmocka_unit_test_setup(silent_ones_keep_nobody_out, forget_lines),

@@ -193,39 +193,53 @@ static void secret_against_certificates(void **state) {
 }
 
 /* A stranger with an OpenSSL of its own: what it says first, and the doubt. */
-static void older_tls(void **state) {
+static void expect_stranger(SSL_CTX *context, pr_tls *ours, enum pr_tls_doubt doubt, const char *part) {
+    pr_tls_link *link = pr_tls_link_new(ours, false, "127.0.0.1", true);
+    SSL *ssl = SSL_new(context);
+    SSL_set_bio(ssl, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+    assert_int_not_equal(SSL_connect(ssl), 1);
+    uint8_t hello[4096];
+    int size = BIO_read(SSL_get_wbio(ssl), hello, sizeof hello);
+    assert_true(size > 0);
+    assert_true(pr_tls_link_take(link, hello, (size_t)size));
+    assert_int_equal(pr_tls_link_step(link), PR_TLS_FAILED);
+    expect_doubt(link, doubt, part);
+    pr_tls_link_free(link);
+    SSL_free(ssl);
+}
+
+static void strangers_who_speak_tls(void **state) {
     (void)state;
-    pr_tls *ours[] = {by_secret("default", SECRET), by_certificate(&member, ca_file, "")};
-    for (size_t i = 0; i < 2; i++) {
-        pr_tls_link *link = pr_tls_link_new(ours[i], false, "127.0.0.1", true);
-        SSL_CTX *context = SSL_CTX_new(TLS_client_method());
-        SSL_CTX_set_max_proto_version(context, TLS1_2_VERSION);
-        SSL *ssl = SSL_new(context);
-        SSL_set_bio(ssl, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
-        assert_int_not_equal(SSL_connect(ssl), 1);
-        uint8_t hello[4096];
-        int size = BIO_read(SSL_get_wbio(ssl), hello, sizeof hello);
-        assert_true(size > 0);
-        assert_true(pr_tls_link_take(link, hello, (size_t)size));
-        assert_int_equal(pr_tls_link_step(link), PR_TLS_FAILED);
-        expect_doubt(link, PR_TLS_DOUBT_VERSION, "TLS 1.3");
-        pr_tls_link_free(link);
-        SSL_free(ssl);
-        SSL_CTX_free(context);
-        pr_tls_free(ours[i]);
-    }
+    pr_tls *secret = by_secret("default", SECRET), *certificate = by_certificate(&member, ca_file, "");
+    SSL_CTX *old = SSL_CTX_new(TLS_client_method()), *web = SSL_CTX_new(TLS_client_method());
+    SSL_CTX *plain = SSL_CTX_new(TLS_client_method());
+    SSL_CTX_set_max_proto_version(old, TLS1_2_VERSION);
+    assert_int_equal(SSL_CTX_set_alpn_protos(web, (const unsigned char *)"\x02h2\x08http/1.1", 12), 0);
+    expect_stranger(old, secret, PR_TLS_DOUBT_VERSION, "TLS 1.3");
+    expect_stranger(old, certificate, PR_TLS_DOUBT_VERSION, "TLS 1.3");
+    expect_stranger(plain, secret, PR_TLS_DOUBT_SECRET, "it offers no secret");
+    expect_stranger(web, secret, PR_TLS_DOUBT_PROTOCOL, "another protocol (ALPN)");
+    expect_stranger(web, certificate, PR_TLS_DOUBT_PROTOCOL, "another protocol (ALPN)");
+    SSL_CTX_free(old);
+    SSL_CTX_free(web);
+    SSL_CTX_free(plain);
+    pr_tls_free(secret);
+    pr_tls_free(certificate);
 }
 
 static void no_tls_at_all(void **state) {
     (void)state;
     static const struct {
-        char says[24];
+        char says[40];
         enum pr_tls_doubt doubt;
         const char *part;
-    } strangers[] = {{"LPRE\1\0\1\0 and so on", PR_TLS_DOUBT_PLAIN, "without TLS"},
-                     {"GET / HTTP/1.1\r\n\r\n", PR_TLS_DOUBT_NO_TLS, "HTTP?"},
-                     {"SSH-2.0-OpenSSH_9.2\r\n", PR_TLS_DOUBT_NO_TLS, "does not speak TLS"},
-                     {"\x16\x03\x01\xff\xff nonsense", PR_TLS_DOUBT_BROKEN, ""}};
+    } strangers[] = {
+        {"LPRE\1\0\1\0 and so on", PR_TLS_DOUBT_PLAIN, "without TLS"},
+        {"GET / HTTP/1.1\r\n\r\n", PR_TLS_DOUBT_NO_TLS, "HTTP?"},
+        {"SSH-2.0-OpenSSH_9.2\r\n", PR_TLS_DOUBT_NO_TLS, "does not speak TLS"},
+        {"\x16 nonsense that begins like TLS", PR_TLS_DOUBT_NO_TLS, "does not speak TLS"},
+        {"\x16\x03\x01\xff\xff nonsense", PR_TLS_DOUBT_BROKEN, "its TLS handshake is broken ("},
+        {"\x16\x03\x01\x00\x08\x01\x00\x00\x04oooo", PR_TLS_DOUBT_BROKEN, "its TLS handshake is broken ("}};
     pr_tls *ours = by_secret("default", SECRET);
     for (size_t i = 0; i < sizeof strangers / sizeof *strangers; i++) {
         for (int dialled = 0; dialled < 2; dialled++) {
@@ -447,7 +461,7 @@ int main(void) {
         cmocka_unit_test(every_kind_of_bad_certificate),
         cmocka_unit_test(a_name_for_all),
         cmocka_unit_test(secret_against_certificates),
-        cmocka_unit_test(older_tls),
+        cmocka_unit_test(strangers_who_speak_tls),
         cmocka_unit_test(no_tls_at_all),
         cmocka_unit_test(bytes_before_proof_are_bounded),
         cmocka_unit_test(bad_settings),

@@ -25,6 +25,7 @@
 #define PR_DESCRIPTORS_MAX 1024
 #define PR_PROVING_MAX     256   /* connections that were accepted and have proven nothing yet */
 #define PR_PROVING_ADDRESS 64    /* of these from one address */
+#define PR_TOLD_MAX        64    /* kinds of doubt and addresses with a line of their own */
 #define PR_SEALED_KEPT     65536 /* of its room by a link that has nothing to write */
 #define PR_SEALED_MAX      (2 * PR_WRITE_TARGET + 2 * PR_FRAME_MAX)
 
@@ -86,12 +87,14 @@ enum pr_doubt { PR_DOUBT_LATE = PR_TLS_DOUBTS, PR_DOUBT_GONE, PR_DOUBT_CROWD, PR
 
 typedef struct pr_told {
     uint64_t at, untold; /* mono ms of the last line, 0 = never; how many went without one since */
+    int kind;            /* enum pr_doubt */
+    char host[64];       /* as much of it as fits */
 } pr_told;
 
 typedef struct pr_proving {
     pr_conn *oldest, *newest;
     size_t size;
-    pr_told told[PR_DOUBTS];
+    pr_told told[PR_TOLD_MAX], others[PR_DOUBTS]; /* of whom lines were written; of those who find no room there */
 } pr_proving;
 
 /* The name that is looked up, one at a time. */
@@ -183,6 +186,9 @@ void pr_net_prove_lost(pr_conn *);
 void pr_net_prove_doubt(pr_conn *); /* an open link broke: tells why, if TLS knows */
 void pr_net_prove_forget(pr_conn *);
 void pr_net_prove_watch(pr_net *);
+
+/* refusals.c */
+void pr_net_refusal_tell(pr_conn *, enum pr_doubt, const char *why);
 
 /* dial.c */
 void pr_net_dial_start(pr_net *, const pr_action *);

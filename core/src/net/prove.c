@@ -3,7 +3,7 @@
  * Happy path: connected or accepted -> PROVING: bytes go to TLS and what it answers is written -> PROVEN: the engine is
  * told link_up, from here on links.c reads and writes through TLS.
  * Nothing of this reaches the engine, and a peer that only connects costs a socket: TLS begins with its first byte.
- * Failure paths; each tells why, with the address, at most once in PR_TELL_MS for each kind of doubt:
+ * Failure paths; each tells why, with the address (refusals.c):
  *   the proof fails, or takes over PR_TLS_BEFORE_PROOF bytes: an alert is written, the connection lingers shortly.
  *   not proven within PR_PROVE_MS (who dials: within the time-out of the dial): closed.
  *   more than PR_PROVING_ADDRESS of one address, or PR_PROVING_MAX in all: the oldest of them is closed, so silent ones
@@ -15,7 +15,6 @@
 #include <string.h>
 
 #define PR_PROVE_MS 5000
-#define PR_TELL_MS  10000
 #define REFUSED_MS  200 /* the alert is written and read meanwhile */
 #define FILES_MS    1000
 
@@ -57,25 +56,7 @@ static pr_conn *one_too_many(const pr_conn *newcomer) {
     return all->size >= PR_PROVING_MAX ? all->oldest : NULL;
 }
 
-/* ---- telling ---- */
-static void tell(pr_conn *conn, enum pr_doubt kind, int code, const char *why) {
-    pr_net *net = conn->net;
-    pr_told *told = &net->proving.told[kind];
-    uint64_t now = pr_clock_now().mono_ms;
-    char text[300], more[64] = "", who[140];
-    if (told->at && now < told->at + PR_TELL_MS) {
-        told->untold++;
-        return;
-    }
-    if (told->untold) snprintf(more, sizeof more, " (and %llu like it before)", (unsigned long long)told->untold);
-    told->at = now ? now : 1;
-    told->untold = 0;
-    bool v6 = strchr(conn->host, ':') != NULL;
-    snprintf(who, sizeof who, v6 ? "[%.120s]:%u" : "%.120s:%u", conn->host, conn->port);
-    snprintf(text, sizeof text, "%s %s refused: %s%s", conn->dial ? "member at" : "peer from", who, why, more);
-    net->hooks.error(net->hooks.owner, code, text);
-}
-
+/* ---- refusing ---- */
 /* Closes it without a word to the engine, after what TLS has to say is written. */
 static void part(pr_conn *conn) {
     pr_net *net = conn->net;
@@ -89,21 +70,22 @@ static void part(pr_conn *conn) {
 
 static void refuse(pr_conn *conn) {
     enum pr_tls_doubt doubt = pr_tls_link_doubt(conn->tls);
-    tell(conn, (enum pr_doubt)doubt, PRESENCE_EAUTH, pr_tls_link_why(conn->tls));
+    pr_net_refusal_tell(conn, (enum pr_doubt)doubt, pr_tls_link_why(conn->tls));
     pr_net_conn_flush(conn);
     if (conn->state == PR_CONN_PROVING) part(conn);
 }
 
 void pr_net_prove_doubt(pr_conn *conn) {
     enum pr_tls_doubt doubt = pr_tls_link_doubt(conn->tls);
-    if (doubt) tell(conn, (enum pr_doubt)doubt, PRESENCE_EAUTH, pr_tls_link_why(conn->tls));
+    if (doubt) pr_net_refusal_tell(conn, (enum pr_doubt)doubt, pr_tls_link_why(conn->tls));
 }
 
 void pr_net_prove_lost(pr_conn *conn) {
     if (conn->dial) {
         pr_net_dial_fail(conn, PR_DIAL_UNREACHABLE);
     } else {
-        tell(conn, PR_DOUBT_GONE, PRESENCE_EAUTH, "it went without proving that it belongs");
+        bool told = conn->tls && pr_tls_link_doubt(conn->tls);
+        if (!told) pr_net_refusal_tell(conn, PR_DOUBT_GONE, "it went without proving that it belongs");
         pr_net_conn_end(conn, 0);
     }
 }
@@ -111,7 +93,7 @@ void pr_net_prove_lost(pr_conn *conn) {
 static void on_late(uv_timer_t *timer) {
     pr_conn *conn = timer->data;
     if (conn->state != PR_CONN_PROVING) return;
-    tell(conn, PR_DOUBT_LATE, PRESENCE_EAUTH, "it did not prove within 5 s that it belongs");
+    pr_net_refusal_tell(conn, PR_DOUBT_LATE, "it did not prove within 5 s that it belongs");
     pr_net_conn_end(conn, 0);
 }
 
@@ -154,7 +136,8 @@ void pr_net_prove(pr_conn *conn) {
     }
     pr_conn *crowd = one_too_many(conn);
     if (crowd) {
-        tell(crowd, PR_DOUBT_CROWD, PRESENCE_EAUTH, "too many connections that prove nothing");
+        if (crowd->state == PR_CONN_PROVING) /* else it was told of, and lingers */
+            pr_net_refusal_tell(crowd, PR_DOUBT_CROWD, "too many connections that prove nothing");
         pr_net_conn_end(crowd, 0);
     }
     list_add(conn);

@@ -49,6 +49,7 @@ enum pr_tls_doubt {
     PR_TLS_DOUBT_PLAIN,  /* speaks the protocol without TLS */
     PR_TLS_DOUBT_NO_TLS, /* something else */
     PR_TLS_DOUBT_VERSION,
+    PR_TLS_DOUBT_PROTOCOL, /* TLS, for something else */
     PR_TLS_DOUBT_SECRET,
     PR_TLS_DOUBT_NO_CERTIFICATE,
     PR_TLS_DOUBT_EXPIRED,

@@ -52,7 +52,8 @@ void pr_tls_link_free(pr_tls_link *link) {
 
 bool pr_tls_link_take(pr_tls_link *link, const uint8_t *data, size_t size) {
     if (size == 0) return true;
-    if (link->before_proof == 0) link->first_byte = data[0];
+    for (size_t i = 0; i < size && link->before_proof + i < sizeof link->head; i++)
+        link->head[link->before_proof + i] = data[i];
     if (!link->proven) link->before_proof += size;
     return BIO_write(link->in, data, (int)size) == (int)size;
 }
@@ -63,9 +64,17 @@ static enum pr_tls_state doubt(pr_tls_link *link, enum pr_tls_doubt kind, const 
     return PR_TLS_FAILED;
 }
 
+/* Every record of TLS begins with its type and the major version 3. */
+static bool is_tls(const pr_tls_link *link) {
+    uint8_t type = link->head[0];
+    if (link->before_proof == 0) return true;
+    return (type == 0x16 || type == 0x15) && (link->before_proof == 1 || link->head[1] == 3);
+}
+
 static enum pr_tls_state not_tls(pr_tls_link *link) {
-    if (link->first_byte == 'L') return doubt(link, PR_TLS_DOUBT_PLAIN, "it speaks the protocol without TLS");
-    bool http = link->first_byte == 'G' || link->first_byte == 'P' || link->first_byte == 'H';
+    uint8_t first = link->head[0];
+    if (first == 'L') return doubt(link, PR_TLS_DOUBT_PLAIN, "it speaks the protocol without TLS");
+    bool http = first == 'G' || first == 'P' || first == 'H';
     return doubt(link, PR_TLS_DOUBT_NO_TLS, http ? "it does not speak TLS (HTTP?)" : "it does not speak TLS");
 }
 
@@ -85,21 +94,31 @@ static bool wants_certificate(int reason) {
            reason == SSL_R_NO_CERTIFICATE_SET;
 }
 
+/* text: OpenSSL's, of a few words; NULL: none */
+static enum pr_tls_state broken(pr_tls_link *link, const char *text) {
+    link->doubt = PR_TLS_DOUBT_BROKEN;
+    snprintf(link->why, sizeof link->why, "%s%s%s%s",
+             link->proven ? "what it sent was changed on the way or is no TLS" : "its TLS handshake is broken",
+             text ? " (" : "", text ? text : "", text ? ")" : "");
+    return PR_TLS_FAILED;
+}
+
 static enum pr_tls_state failed(pr_tls_link *link) {
     unsigned long error = ERR_peek_error();
     int reason = ERR_GET_LIB(error) == ERR_LIB_SSL ? ERR_GET_REASON(error) : 0;
     ERR_clear_error();
-    if (link->first_byte != 0x16 && link->first_byte != 0x15 && link->before_proof > 0) return not_tls(link);
+    if (!is_tls(link)) return not_tls(link);
     if (reason >= SSL_AD_REASON_OFFSET) return alerted(link, reason);
     switch (reason) {
     case SSL_R_BINDER_DOES_NOT_VERIFY: return doubt(link, PR_TLS_DOUBT_SECRET, "it has another secret");
     case SSL_R_UNSUPPORTED_PROTOCOL:
     case SSL_R_VERSION_TOO_LOW:
     case SSL_R_NO_PROTOCOLS_AVAILABLE:
-    case SSL_R_WRONG_SSL_VERSION:
-    case SSL_R_WRONG_VERSION_NUMBER: return doubt(link, PR_TLS_DOUBT_VERSION, "it does not speak TLS 1.3");
+    case SSL_R_WRONG_SSL_VERSION: return doubt(link, PR_TLS_DOUBT_VERSION, "it does not speak TLS 1.3");
     case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
         return doubt(link, PR_TLS_DOUBT_NO_CERTIFICATE, "it shows no certificate");
+    case SSL_R_NO_APPLICATION_PROTOCOL:
+        return doubt(link, PR_TLS_DOUBT_PROTOCOL, "it speaks TLS for another protocol (ALPN)");
     case SSL_R_CERTIFICATE_VERIFY_FAILED:
         if (link->tls->by_secret) return doubt(link, PR_TLS_DOUBT_SECRET, "it shows a certificate and no secret");
         if (pr_tls_certificate_doubt(link)) return PR_TLS_FAILED;
@@ -109,8 +128,7 @@ static enum pr_tls_state failed(pr_tls_link *link) {
     if (link->stranger) return doubt(link, PR_TLS_DOUBT_SECRET, "it has another secret or another cluster");
     if (link->tls->by_secret && wants_certificate(reason))
         return doubt(link, PR_TLS_DOUBT_SECRET, "it offers no secret");
-    const char *text = reason ? ERR_reason_error_string(error) : NULL;
-    return doubt(link, PR_TLS_DOUBT_BROKEN, text ? text : "a broken record");
+    return broken(link, reason ? ERR_reason_error_string(error) : NULL);
 }
 
 static bool alpn_agreed(const SSL *ssl) {
@@ -122,7 +140,7 @@ static bool alpn_agreed(const SSL *ssl) {
 
 static enum pr_tls_state proven(pr_tls_link *link) {
     if (SSL_version(link->ssl) != TLS1_3_VERSION) return doubt(link, PR_TLS_DOUBT_VERSION, "it does not speak TLS 1.3");
-    if (!alpn_agreed(link->ssl)) return doubt(link, PR_TLS_DOUBT_BROKEN, "it does not name the protocol (ALPN)");
+    if (!alpn_agreed(link->ssl)) return doubt(link, PR_TLS_DOUBT_PROTOCOL, "it does not name the protocol (ALPN)");
     bool by_secret = link->tls->by_secret; /* OpenSSL calls an accepted PSK a resumption */
     bool shown = by_secret ? SSL_session_reused(link->ssl) == 1
                            : SSL_get0_peer_certificate(link->ssl) && SSL_get_verify_result(link->ssl) == X509_V_OK;

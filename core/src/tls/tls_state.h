@@ -47,7 +47,7 @@ struct pr_tls_link {
     SSL *ssl;
     BIO *in, *out; /* of ssl */
     bool dialled, loopback, proven, stranger /* its identity is none of ours */;
-    uint8_t first_byte;
+    uint8_t head[2]; /* the first bytes of the other end */
     size_t before_proof;
     enum pr_tls_doubt doubt;
     char host[256], why[200];
