@@ -10,7 +10,7 @@
 static pr_alloc heap;
 static char folder[64];
 static char ca_file[128], strange_ca_file[128];
-static pem_files member, old_member, alone, misnamed, strange;
+static pem_files patterned, member, old_member, alone, misnamed, strange;
 
 static pr_tls *by_secret(const char *cluster, const char *secret) {
     pr_tls_settings settings = {cluster, secret, "", "", "", "", ""};
@@ -170,6 +170,17 @@ static void every_kind_of_bad_certificate(void **state) {
         pr_tls_free(evil);
     }
     pr_tls_free(good);
+}
+
+/* `*.0.0.1` would fit, were an address taken for a name. */
+static void an_address_is_no_name(void **state) {
+    (void)state;
+    pr_tls *good = by_certificate(&member, ca_file, ""), *evil = by_certificate(&patterned, ca_file, "");
+    expect_refused(good, evil, "127.0.0.1", PR_TLS_DOUBT_NAME, PR_TLS_DOUBT_ALERT, "not for 127.0.0.1");
+    expect_refused(evil, good, "member.example", PR_TLS_DOUBT_ALERT, PR_TLS_DOUBT_NAME, "not for 127.0.0.1");
+    expect_refused(good, evil, "localhost", PR_TLS_DOUBT_NAME, PR_TLS_DOUBT_ALERT, "not for localhost");
+    pr_tls_free(good);
+    pr_tls_free(evil);
 }
 
 static void a_name_for_all(void **state) {
@@ -439,6 +450,7 @@ static int set_up(void **state) {
     write_member(folder, "member", &ca, names, -DAY, DAY, &member);
     write_member(folder, "old", &ca, names, -2 * DAY, -DAY, &old_member);
     write_member(folder, "alone", NULL, names, -DAY, DAY, &alone);
+    write_member(folder, "patterned", &ca, "DNS:*.0.0.1,DNS:127.0.0.1,DNS:local*", -DAY, DAY, &patterned);
     write_member(folder, "misnamed", &ca, "DNS:web.example", -DAY, DAY, &misnamed);
     write_member(folder, "strange", &other, names, -DAY, DAY, &strange);
     authority_free(&ca);
@@ -459,6 +471,7 @@ int main(void) {
         cmocka_unit_test(two_secrets_while_one_replaces_the_other),
         cmocka_unit_test(certificates),
         cmocka_unit_test(every_kind_of_bad_certificate),
+        cmocka_unit_test(an_address_is_no_name),
         cmocka_unit_test(a_name_for_all),
         cmocka_unit_test(secret_against_certificates),
         cmocka_unit_test(strangers_who_speak_tls),

@@ -18,8 +18,9 @@ static bool named(X509 *certificate, const char *name) {
 
 static bool name_fits(const pr_tls_link *link, X509 *certificate) {
     if (link->tls->name[0]) return named(certificate, link->tls->name);
-    return X509_check_ip_asc(certificate, link->host, 0) == 1 || named(certificate, link->host) ||
-           (link->loopback && named(certificate, "localhost"));
+    if (link->loopback && named(certificate, "localhost")) return true;
+    int address = X509_check_ip_asc(certificate, link->host, 0);        /* below 0: it is no address, but a name */
+    return address < 0 ? named(certificate, link->host) : address == 1; /* no DNS name is good for an address */
 }
 
 static int on_verify(int good, X509_STORE_CTX *store) {
