@@ -61,7 +61,7 @@ def test_errors_of_start_and_of_the_environment_have_the_option(monkeypatch: pyt
 
 
 def test_the_default_of_what_is_not_built_is_no_wish() -> None:
-    defaults = {"leave_grace_ms": 0, "secret": "", "tls_cert": "", "nats_url": "", "insecure": False}
+    defaults = {"secret": "", "tls_cert": "", "nats_url": "", "insecure": False}
     with Tracker(**LOCAL, **defaults):
         pass
     Tracker(insecure="0")

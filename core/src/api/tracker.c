@@ -138,6 +138,7 @@ static void set_options(const presence_config *config, pr_engine_options *option
     options->heartbeat_ms = (uint32_t)pr_config_number(config, PR_OPTION_heartbeat_ms);
     options->suspect_ms = (uint32_t)pr_config_number(config, PR_OPTION_suspect_ms);
     options->grace_ms = (uint32_t)pr_config_number(config, PR_OPTION_grace_ms);
+    options->leave_grace_ms = (uint32_t)pr_config_number(config, PR_OPTION_leave_grace_ms);
     options->permdown_ms = (uint32_t)pr_config_number(config, PR_OPTION_permdown_ms);
     options->connect_timeout_ms = (uint32_t)pr_config_number(config, PR_OPTION_connect_timeout_ms);
     options->flush_ms = flush == 0 ? -1 : (int32_t)flush;

@@ -23,7 +23,7 @@ static int index_take(pr_engine *e, uint16_t *out) {
 }
 
 /* The lowest free one is taken next: the store's rows reach as far as the highest index ever used. */
-static void index_free(pr_engine *e, uint16_t index) {
+void pr_copy_index_free(pr_engine *e, uint16_t index) {
     e->index_used[index / 64] &= ~(1ull << (index % 64));
     if (index < e->index_next) e->index_next = index;
 }
@@ -105,7 +105,7 @@ int pr_copy_new(pr_engine *e, pr_member *m) {
         if (!rc)
             rc = pr_log_new(e->alloc, e->store, &e->options.replica_log, copy->index, copy->inst, false, floor_of(m),
                             &copy->log);
-        if (rc) index_free(e, copy->index);
+        if (rc) pr_copy_index_free(e, copy->index);
     }
     if (rc) {
         pr_delete(e->alloc, copy, sizeof *copy);
@@ -126,7 +126,7 @@ void pr_copy_free(pr_engine *e, pr_copy *copy) {
     while (!pr_rule(PR_RULE_cursor_copy) && pr_node_linked(&copy->feeds)) pr_feed_free(e, pr_node_first(&copy->feeds));
     pr_node_remove(&copy->sweep);
     pr_log_free(copy->log);
-    index_free(e, copy->index);
+    if (pr_store_log_done(e->store, copy->index)) pr_copy_index_free(e, copy->index); /* else with what lingers */
     pr_delete(e->alloc, copy, sizeof *copy);
 }
 
@@ -175,8 +175,9 @@ static size_t text_of(pr_engine *e, size_t size) {
 static void sweep_entry(pr_engine *e, pr_copy *copy, pr_id id) {
     copy->swept = pr_store_dot(e->store, id);
     bool visible = pr_store_visible(e->store, id);
-    if (copy->target && !visible) pr_show(e, id);
-    if (!copy->target && visible) pr_hide(e, id, copy->hide_reason);
+    bool forgotten = !copy->member && copy->hide_reason == PRESENCE_REASON_MEMBER_DOWN;
+    if (copy->target && (!visible || pr_store_lingers(e->store, id))) pr_show(e, id);
+    if (!copy->target && visible) (forgotten ? pr_hide_at_once : pr_hide)(e, id, copy->hide_reason);
     if (copy->member) return;
     pr_log_drop(copy->log, id);
     pr_store_remove(e->store, id);

@@ -255,7 +255,7 @@ void pr_engine_tick(pr_engine *e, pr_time now) {
     pr_timer *timer;
     while ((timer = pr_timers_due(&e->timers, e->now.mono_ms))) fire(e, timer);
     pr_local_expire(e);
-    if (pr_pending_show(e) == 0 && !e->sweeps_held && !pr_sweep_slice(e))
+    if (pr_pending_show(e) == 0 && !e->sweeps_held && !(pr_sweep_slice(e) && pr_grace_slice(e)))
         pr_timer_set(&e->timers, &e->retry, e->now.mono_ms + PR_MEMORY_MS);
     pr_engine_settle_event(e);
 }
@@ -263,7 +263,9 @@ void pr_engine_tick(pr_engine *e, pr_time now) {
 uint64_t pr_engine_deadline(const pr_engine *e) {
     uint64_t due = pr_timers_next(&e->timers), lease = PR_NO_TIME;
     if (pr_node_linked(&e->sweeps) && !e->retry.slot && !e->sweeps_held) return e->turn.mono_ms;
+    uint64_t grace = pr_store_linger_deadline(e->store);
     bool ended = e->left || e->yielded;
+    if (grace < due && !e->retry.slot && !e->sweeps_held) due = grace;
     if (!ended && pr_store_owner_first_lease(e->store, &lease) && lease < due) due = lease;
     return due;
 }

@@ -32,6 +32,7 @@ typedef struct pr_engine_options {
     bool broker;        /* messages of a broker instead of links: nothing is dialled (3.7) */
     bool trust_refused; /* a refused dial proves death (3.13) */
     uint32_t heartbeat_ms, suspect_ms /* 0: 2.5 periods */, grace_ms, permdown_ms, connect_timeout_ms;
+    uint32_t leave_grace_ms; /* the last meta of a key that left without untrack stays shown; 0: not */
     int32_t flush_ms; /* -1: automatic (tau of 3.7.4) */
     uint32_t max_frame, high_water, low_water;
     enum pr_codec compression;                   /* of what is sent, where the other end has the feature (5.5) */

@@ -393,8 +393,12 @@ int pr_segment_merge(pr_engine *, pr_member *, pr_peer *, const pr_segment *); /
 int pr_live_merge(pr_engine *, pr_member *, pr_peer *, const pr_live *);
 int pr_logdef_take(pr_engine *, pr_peer *, const pr_logdef *);
 int pr_pending_show(pr_engine *); /* 0, or ENOMEM: still waiting */
+
+/* ---- leave_grace.c ---- */
 void pr_show(pr_engine *, pr_id);
-void pr_hide(pr_engine *, pr_id, uint8_t reason);
+void pr_hide(pr_engine *, pr_id, uint8_t reason); /* it may linger */
+void pr_hide_at_once(pr_engine *, pr_id, uint8_t reason);
+bool pr_grace_slice(pr_engine *); /* false: no memory, try later */
 
 /* ---- copy.c ---- */
 int pr_copy_new(pr_engine *, pr_member *); /* fresh, with the floor remembered */
@@ -403,6 +407,7 @@ void pr_copy_free(pr_engine *, pr_copy *);
 void pr_floor_keep(pr_member *, uint64_t inst);
 bool pr_copy_up(const pr_copy *); /* own, or of a member that is UP */
 void pr_copy_target(pr_engine *, pr_copy *, bool shown);
+void pr_copy_index_free(pr_engine *, uint16_t index);
 bool pr_sweep_slice(pr_engine *); /* false: no memory, try later */
 
 /* ---- member.c ---- */

@@ -8,16 +8,6 @@
  */
 #include "engine_state.h"
 
-void pr_show(pr_engine *e, pr_id id) {
-    pr_diff_show(e->store, id);
-    e->stats.joins++;
-}
-
-void pr_hide(pr_engine *e, pr_id id, uint8_t reason) {
-    pr_diff_hide(e->store, id, reason);
-    e->stats.leaves++;
-}
-
 static uint8_t reason_of(uint8_t removal) {
     switch (removal) {
     case PR_REMOVED_UNTRACK: return PRESENCE_REASON_UNTRACK;
@@ -32,10 +22,11 @@ static void show_update(pr_engine *e, const pr_copy *copy, pr_change *change) {
     if (visible && !copy->target && !pr_rule(PR_RULE_touched_target)) return;
     if (visible) {
         pr_diff_update(e->store, change->entry, change->old_dot, change->old.meta);
-        if (copy->target)
-            e->stats.updates++;
-        else
+        if (!copy->target)
             pr_hide(e, change->entry, copy->hide_reason);
+        else if (pr_store_lingers(e->store, change->entry))
+            pr_show(e, change->entry);
+        e->stats.updates += copy->target;
     } else if (copy->target) {
         pr_show(e, change->entry);
     }

@@ -64,6 +64,10 @@ static bool watching(const pr_store *s) { return s->watch_all || s->watched; }
 
 int pr_diff_begin(pr_store *s, size_t changes, size_t bytes) {
     pr_changing *c = &s->changing;
+    /* each change may be a join that ends the wait of another entry */
+    size_t more = changes < pr_lingers_size(s) ? changes : pr_lingers_size(s), text = pr_lingers_text(s, more);
+    changes += more;
+    bytes += text < SIZE_MAX / 2 - bytes ? text : 0;
     if (!reserve_places(s, c->size + changes)) return PRESENCE_ENOMEM;
     if (watching(s) && (!reserve_text(s, bytes) ||
                         !pr_changing_reserve_block(s, block_bound(s, c->size + changes, c->text_size + bytes))))

@@ -32,6 +32,7 @@ int pr_store_name_log(pr_store *s, uint16_t log, uint64_t inst, presence_str nam
     if (!row) return PRESENCE_ENOMEM;
     if (name.size > sizeof row->name) name.size = sizeof row->name;
     row->inst = inst;
+    row->done = false;
     row->name_size = (uint8_t)name.size;
     if (name.size) memcpy(row->name, name.data, name.size);
     if (name.size > s->longest_name) s->longest_name = name.size;

@@ -15,7 +15,8 @@ enum {
     PR_CHAINED = 2, /* its key has more than one entry and so a key record */
     PR_HEAD = 4,    /* chained: the one in the key table; key_prev is the key record */
     PR_PENDING = 8, /* part of the open diff: prev is the place there */
-    PR_OWNED = 16   /* in the table of owned entries; every local entry of a key with more than one is */
+    PR_OWNED = 16,  /* in the table of owned entries; every local entry of a key with more than one is */
+    PR_LINGERS = 32 /* shown although it has left (linger.c) */
 };
 
 #define PR_DELTA_WIDE UINT32_MAX /* dot - eid is in the side table */
@@ -73,6 +74,7 @@ typedef struct pr_owned { /* a record of the owner table */
 typedef struct pr_log_row {
     uint64_t inst;
     uint32_t entries;
+    bool done; /* its log is no more; the index is free when `entries` is 0 */
     uint8_t name_size;
     char name[PR_MEMBER_NAME_MAX];
 } pr_log_row;
@@ -119,8 +121,10 @@ typedef struct pr_changing { /* the open diff */
 struct pr_store {
     pr_alloc memory;
     pr_blobs blobs;
-    pr_slab entries, topics, keys, locals, wides, owners;
-    pr_table topic_table, key_table, owned_table, wide_table;
+    pr_slab entries, topics, keys, locals, wides, owners, lingers;
+    pr_table topic_table, key_table, owned_table, wide_table, linger_table;
+    uint32_t linger_first, linger_last;
+    size_t linger_text, linger_longest; /* bytes of key and meta: of all, and no less than of any */
     pr_log_row *logs[65536 / PR_LOG_SEGMENT];
     uint32_t *leases; /* a heap of owner records, earliest first */
     size_t leases_size, leases_room;
@@ -174,8 +178,10 @@ bool pr_owned_reserve(pr_store *, pr_id head);
 void pr_owned_share(pr_store *, pr_id entry); /* its key has, or will have, more than one entry */
 void pr_owner_add(pr_store *, pr_id entry, uint32_t local, presence_owner);
 void pr_owner_take_out(pr_store *, pr_id entry);
+presence_owner pr_linger_owner(const pr_store *, const pr_entry *);
 static inline presence_owner pr_entry_owner(const pr_store *s, const pr_entry *e) {
-    return e->local ? ((const pr_local *)pr_slab_at(&s->locals, e->local))->owner : 0;
+    if (e->local) return ((const pr_local *)pr_slab_at(&s->locals, e->local))->owner;
+    return e->flags & PR_LINGERS ? pr_linger_owner(s, e) : 0;
 }
 
 /* ---- logs ---- */
@@ -184,6 +190,13 @@ pr_log_row *pr_log_row_need(pr_store *, uint16_t log);     /* NULL: no memory */
 uint64_t pr_log_row_inst(const pr_store *, uint16_t log);  /* 0: nothing known */
 presence_str pr_log_row_name(const pr_store *, uint16_t log);
 void pr_log_rows_free(pr_store *);
+
+/* ---- what lingers ---- */
+void pr_lingers_init(pr_store *);
+void pr_lingers_free(pr_store *);
+bool pr_linger_keep(pr_store *, pr_id);                   /* it is to be removed: true if it lingers */
+size_t pr_lingers_text(const pr_store *, size_t entries); /* so many of them: at most */
+static inline size_t pr_lingers_size(const pr_store *s) { return s->lingers.count; }
 
 /* ---- the open diff ---- */
 uint64_t pr_entry_dot(const pr_store *, pr_id);

@@ -22,6 +22,7 @@ int pr_store_new(const pr_alloc *alloc, pr_store **out) {
     pr_table_init(&s->key_table, memory, pr_key_hash_of, s);
     pr_table_init(&s->owned_table, memory, pr_owned_hash_of, s);
     pr_table_init(&s->wide_table, memory, wide_hash_of, s);
+    pr_lingers_init(s);
     return 0;
 }
 
@@ -39,6 +40,7 @@ void pr_store_free(pr_store *s) {
     pr_log_rows_free(s);
     pr_delete(&s->memory, s->leases, s->leases_room * sizeof *s->leases);
     pr_blobs_free(&s->blobs);
+    pr_lingers_free(s);
     pr_slab *slabs[] = {&s->entries, &s->topics, &s->keys, &s->locals, &s->wides, &s->owners};
     for (size_t i = 0; i < sizeof slabs / sizeof *slabs; i++) pr_slab_free(slabs[i]);
     pr_table *tables[] = {&s->topic_table, &s->key_table, &s->owned_table, &s->wide_table};
@@ -196,6 +198,7 @@ void pr_store_meta_release(pr_store *s, pr_meta_hold *old) {
 }
 
 void pr_store_remove(pr_store *s, pr_id id) {
+    if (pr_linger_keep(s, id)) return;
     pr_entry *e = pr_entry_at(s, id);
     pr_id topic = e->topic;
     if (e->flags & PR_VISIBLE) pr_entry_flip(s, id); /* the counters stay right even then */

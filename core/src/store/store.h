@@ -70,6 +70,24 @@ int pr_store_owner_lease(pr_store *, presence_owner, uint64_t lease_deadline_ms)
 presence_owner pr_store_owner_first_lease(const pr_store *, uint64_t *deadline_ms);
 void pr_store_owner_close(pr_store *, presence_owner); /* must own nothing any more */
 
+/* ---- entries that linger: shown although they have left ---- */
+/* The entry stays shown until the deadline; its owner, if any, has lost it. False: it is not shown, it is not the only
+ * one of its key, or there is no memory: hide it. Deadlines never fall from call to call. Removing an entry that
+ * lingers takes it out of its log alone. */
+bool pr_store_linger(pr_store *, pr_id, uint64_t deadline_ms, uint8_t reason);
+bool pr_store_lingers(const pr_store *, pr_id);
+uint8_t pr_store_linger_reason(const pr_store *, pr_id); /* of one that lingers */
+bool pr_store_linger_end(pr_store *, pr_id);           /* shown as before; true: it was removed meanwhile: do so now */
+pr_id pr_store_linger_of_key(const pr_store *, pr_id); /* another entry of the same key that lingers; 0: none */
+/* True: both are one entity, and the second, not shown so far, has taken the place of the first, which is gone. */
+bool pr_store_linger_adopt(pr_store *, pr_id lingers, pr_id fresh);
+uint64_t pr_store_linger_deadline(const pr_store *); /* of the next; UINT64_MAX: none */
+size_t pr_store_linger_due(const pr_store *, uint64_t now_ms, pr_id *ids, size_t max);
+/* The log of this index is no more: true if no entry is left of it, so that the index is free; else `over` tells when
+ * it is, which is also asked for logs that go on. */
+bool pr_store_log_done(pr_store *, uint16_t log);
+bool pr_store_log_over(const pr_store *, uint16_t log);
+
 /* ---- counts, O(1) ---- */
 void pr_store_count(const pr_store *, presence_str topic, size_t *keys, size_t *metas); /* visible ones */
 size_t pr_store_topic_count(const pr_store *);             /* topics with a visible entry */
