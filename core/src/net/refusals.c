@@ -24,7 +24,7 @@ static pr_told *row_of(pr_proving *all, enum pr_doubt kind, const char *host, ui
     all->others[free_row->kind].untold += free_row->untold; /* the next line of this kind says it */
     memset(free_row, 0, sizeof *free_row);
     free_row->kind = (int)kind;
-    snprintf(free_row->host, sizeof free_row->host, "%s", host);
+    snprintf(free_row->host, sizeof free_row->host, "%.63s", host);
     return free_row;
 }
 
