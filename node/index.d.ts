@@ -6,6 +6,9 @@ export * from './lib/errors.js'
 
 /** Version of the native library. */
 export const version: string
+/** Counters, members, round trips and lags in Prometheus' text format 0.0.4 (`text/plain; version=0.0.4`): of the members
+ * given, else of all that are open in this thread; those that have stopped are left out. Names: docs/operations.md. */
+export function metrics(...members: Presence<any, any>[]): string
 
 /** A meta as it is given back: your object with the refs of this version and, if this member has shown it, the one before. */
 export type Tracked<Meta extends object> = Meta & { phx_ref: string, phx_ref_prev?: string }
@@ -101,6 +104,8 @@ export class Member {
   entries: number
   observer: boolean
   linked: boolean
+  /** Changes of it that are known of and not here yet. */
+  lag: number
   /** Of a member event: closed, refused, silence, leave, replaced, … */
   reason: string | null
   get is_self(): boolean

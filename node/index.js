@@ -5,6 +5,7 @@ const { Presence } = require('./lib/presence.js')
 const { Owner } = require('./lib/owners.js')
 const { Change, Member, PresenceEvent } = require('./lib/records.js')
 const { classes } = require('./lib/errors.js')
+const { metrics } = require('./lib/metrics.js')
 const native = require('./lib/native.js')
 
-module.exports = { Presence, Owner, PresenceEvent, Change, Member, version: native.version, ...classes }
+module.exports = { Presence, Owner, PresenceEvent, Change, Member, metrics, version: native.version, ...classes }

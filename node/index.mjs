@@ -2,7 +2,7 @@
 import libpresence from './index.js'
 
 export const {
-  Presence, Owner, PresenceEvent, Change, Member, version, PresenceError, InvalidArgument,
+  Presence, Owner, PresenceEvent, Change, Member, metrics, version, PresenceError, InvalidArgument,
   InvalidOption, InvalidTopic, InvalidKey, InvalidMeta, InvalidOwner, OwnerClosed, AlreadyTracked,
   NotTracked, StaleRef, LimitExceeded, PresenceTimeout, AddressError, AddressInUse, WrongCluster,
   WrongVersion, AuthFailed, ProtocolError, NameConflict, TrackerClosed, ForkedError, WrongThread,

@@ -65,6 +65,7 @@ static const struct {
     {"topics", pn_topics},
     {"members", pn_members},
     {"stats", pn_stats},
+    {"metrics", pn_metrics},
     {"address", pn_address},
     {"synced", pn_synced},
     {"subscribe", pn_subscribe},

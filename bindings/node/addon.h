@@ -94,6 +94,7 @@ napi_value pn_count(napi_env, napi_callback_info);
 napi_value pn_topics(napi_env, napi_callback_info);
 napi_value pn_members(napi_env, napi_callback_info);
 napi_value pn_stats(napi_env, napi_callback_info);
+napi_value pn_metrics(napi_env, napi_callback_info);
 napi_value pn_address(napi_env, napi_callback_info);
 napi_value pn_synced(napi_env, napi_callback_info);
 napi_value pn_subscribe(napi_env, napi_callback_info);

@@ -110,6 +110,7 @@ napi_value pn_member(napi_env env, const presence_member *member) {
     pn_push(env, row, 9, pn_number(env, member->observer));
     pn_push(env, row, 10, pn_number(env, member->linked));
     pn_push(env, row, 11, pn_text(env, member->reason));
+    pn_push(env, row, 12, pn_number(env, (double)member->lag));
     return row;
 }
 

@@ -1,7 +1,7 @@
 /* Reading and subscribing. Snapshots are turned into JavaScript values at once and freed. */
 #include "addon.h"
 
-#include <stddef.h>
+#include <stdlib.h>
 
 static napi_value entries_of(napi_env env, const presence_snapshot *snapshot) {
     napi_value rows = pn_array(env);
@@ -140,19 +140,6 @@ napi_value pn_members(napi_env env, napi_callback_info info) {
     return out;
 }
 
-#define FIELD(name)                                                                                                    \
-    { #name, offsetof(presence_statistics, name) }
-static const struct {
-    const char *name;
-    size_t offset;
-} statistics[] = {
-    FIELD(entries),        FIELD(topics),           FIELD(members),       FIELD(links),         FIELD(joins),
-    FIELD(updates),        FIELD(leaves),           FIELD(frames_in),     FIELD(frames_out),    FIELD(bytes_in),
-    FIELD(bytes_out),      FIELD(segments_applied), FIELD(lives_applied), FIELD(gaps),          FIELD(frames_stale),
-    FIELD(frames_dropped), FIELD(protocol_errors),  FIELD(dials),         FIELD(dial_failures), FIELD(queue_bytes),
-    FIELD(queue_events),   FIELD(resyncs),          FIELD(bytes_saved),
-};
-
 /* stats(handle) -> [name, number, …] */
 napi_value pn_stats(napi_env env, napi_callback_info info) {
     napi_value argv[1];
@@ -161,11 +148,32 @@ napi_value pn_stats(napi_env env, napi_callback_info info) {
     int code = tracker ? presence_stats(tracker, &values) : PRESENCE_ECLOSED;
     if (code != 0) return pn_number(env, code);
     napi_value out = pn_array(env);
-    for (uint32_t i = 0; i < sizeof(statistics) / sizeof(statistics[0]); i++) {
-        const uint64_t *number = (const uint64_t *)((const char *)&values + statistics[i].offset);
-        pn_push(env, out, i * 2, pn_cstring(env, statistics[i].name));
-        pn_push(env, out, i * 2 + 1, pn_number(env, (double)*number));
+    const char *name;
+    for (uint32_t i = 0; (name = presence_statistic_at(i, NULL, NULL)) != NULL; i++) {
+        pn_push(env, out, i * 2, pn_cstring(env, name));
+        pn_push(env, out, i * 2 + 1, pn_number(env, (double)presence_statistic_value(&values, i)));
     }
+    return out;
+}
+
+/* metrics([handle, …]) -> text; handles that are not open are left out */
+napi_value pn_metrics(napi_env env, napi_callback_info info) {
+    napi_value argv[1], handle, out;
+    uint32_t length = 0;
+    size_t size = 0;
+    presence_snapshot *snapshot = NULL;
+    presence_str text = {"", 0};
+    if (!pn_arguments(env, info, 1, argv) || napi_get_array_length(env, argv[0], &length) != napi_ok)
+        return pn_number(env, PRESENCE_EINVAL);
+    presence_tracker **trackers = malloc((length + 1) * sizeof(presence_tracker *));
+    if (trackers == NULL) return pn_number(env, PRESENCE_ENOMEM);
+    for (uint32_t i = 0; i < length; i++)
+        if (napi_get_element(env, argv[0], i, &handle) == napi_ok && (trackers[size] = pn_open_of(env, handle)) != NULL)
+            size++;
+    int code = size ? presence_metrics(trackers, size, &snapshot, &text) : 0;
+    free(trackers);
+    out = code == 0 ? pn_text(env, text) : pn_number(env, code);
+    presence_snapshot_free(snapshot);
     return out;
 }
 

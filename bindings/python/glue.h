@@ -57,7 +57,7 @@ int glue_entries(presence_tracker *, const char *topic, size_t topic_size, const
 /* A JSON array of topics. */
 int glue_topics(presence_tracker *, glue_text *out);
 /* A JSON array of rows: [name, id, address, incarnation, status, synced, is_self, rtt_ms, entries, observer, linked,
- * reason]. */
+ * reason, lag]. */
 int glue_members(presence_tracker *, glue_text *out);
 /* Takes at most max events. Each is a glue_event_head in the machine's byte order, then topic, text and changes without
  * gaps. DIFF: text is presence_diff_json, changes as glue_entries. MEMBER: text is one row of glue_members. ERROR and

@@ -114,6 +114,8 @@ static void text_member(text *t, const presence_member *member) {
     text_put(t, member->observer ? ",1" : ",0");
     text_put(t, member->linked ? ",1," : ",0,");
     text_string(t, member->reason);
+    text_put(t, ",");
+    text_unsigned(t, member->lag);
     text_put(t, "]");
 }
 

@@ -9,7 +9,15 @@
 #define OPTIONS_MAX 128
 #define NAME_MAX    40
 
-enum { OPTION_TABLE = 1000, OPTION_TIMEOUT = 1, OPTION_ALL, OPTION_HELP, OPTION_VERSION };
+enum {
+    OPTION_TABLE = 1000,
+    OPTION_TIMEOUT = 1,
+    OPTION_INTERVAL,
+    OPTION_COUNT,
+    OPTION_ALL,
+    OPTION_HELP,
+    OPTION_VERSION
+};
 
 static const char usage[] =
     "usage: presence COMMAND [OPTION]...\n"
@@ -18,12 +26,16 @@ static const char usage[] =
     "  list TOPIC                print the presences of a topic once\n"
     "  track TOPIC KEY [JSON]    be a member that is present in a topic until the command ends\n"
     "  members                   print the members, one JSON object per line (--all: observers too)\n"
+    "  top                       members, lag, entries, rates and round trips, again and again\n"
+    "  dump                      all that is known, as one JSON object\n"
     "options:\n"
     "  --timeout SECONDS         for the first sync (5)\n"
+    "  --interval SECONDS        of top (1)\n"
+    "  --count N                 of top: so many times, then end (0: until it is ended)\n"
     "  --all  --help  --version\n";
 static const char notes[] =
-    "Without --listen the command only dials, and is named cli-<random> unless --name is given: watch, list and\n"
-    "members are observers, which leave no trace and which nobody but their own members sees; track is a member\n"
+    "Without --listen the command only dials, and is named cli-<random> unless --name is given: all commands but\n"
+    "track are observers then, which leave no trace and which nobody but their own members sees; track is a member\n"
     "like any other, which everybody sees (--name with --listen only: of two with one name the older stops).\n"
     "LIBPRESENCE_<OPTION> of the environment is read first (LIBPRESENCE_NAME: with --listen only).\n"
     "exit: 0 ok, 1 failed, 2 usage, 3 not reachable or not synced\n";
@@ -46,6 +58,8 @@ static void print_help(void) {
 /* --heartbeat-ms and --heartbeat_ms are the same option. */
 static void make_table(struct option *table, char (*names)[NAME_MAX]) {
     static const struct option own[] = {{"timeout", required_argument, NULL, OPTION_TIMEOUT},
+                                        {"interval", required_argument, NULL, OPTION_INTERVAL},
+                                        {"count", required_argument, NULL, OPTION_COUNT},
                                         {"all", no_argument, NULL, OPTION_ALL},
                                         {"help", no_argument, NULL, OPTION_HELP},
                                         {"version", no_argument, NULL, OPTION_VERSION}};
@@ -74,20 +88,30 @@ static int set(cli_arguments *arguments, const char *option, const char *value) 
     return presence_config_set(arguments->config, option, value) ? fail(arguments) : CLI_OK;
 }
 
-static int set_timeout(cli_arguments *arguments, const char *text) {
+static int set_seconds(const char *option, const char *text, double least, int *out_ms) {
     char *end;
     double seconds = strtod(text, &end);
-    if (end == text || *end || !(seconds >= 0) || seconds > 86400) {
-        fprintf(stderr, "presence: --timeout must be 0 to 86400 seconds, not \"%s\"\n", text);
+    if (end == text || *end || !(seconds >= least) || seconds > 86400) {
+        fprintf(stderr, "presence: --%s must be %g to 86400 seconds, not \"%s\"\n", option, least, text);
         return CLI_USAGE;
     }
-    arguments->timeout_ms = (int)(seconds * 1000);
+    *out_ms = (int)(seconds * 1000);
     return CLI_OK;
+}
+
+static int set_count(cli_arguments *arguments, const char *text) {
+    char *end;
+    arguments->count_max = strtol(text, &end, 10);
+    if (end != text && !*end && arguments->count_max >= 0 && arguments->count_max <= 1000000000) return CLI_OK;
+    fprintf(stderr, "presence: --count must be 0 to 1000000000, not \"%s\"\n", text);
+    return CLI_USAGE;
 }
 
 static int take_option(cli_arguments *arguments, int option) {
     switch (option) {
-    case OPTION_TIMEOUT: return set_timeout(arguments, optarg);
+    case OPTION_TIMEOUT: return set_seconds("timeout", optarg, 0, &arguments->timeout_ms);
+    case OPTION_INTERVAL: return set_seconds("interval", optarg, 0.1, &arguments->interval_ms);
+    case OPTION_COUNT: return set_count(arguments, optarg);
     case OPTION_ALL: arguments->all = true; return CLI_OK;
     case OPTION_HELP:
         print_help();

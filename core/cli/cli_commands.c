@@ -9,7 +9,7 @@ static presence_str text(const char *s) {
 }
 
 /* A bad topic, key or meta is a mistake of the caller of the command. */
-static int report(int error) {
+int cli_report(int error) {
     fprintf(stderr, "presence: %s\n", presence_strerror(error));
     bool usage = error == PRESENCE_ETOPIC || error == PRESENCE_EKEY || error == PRESENCE_EMETA ||
                  error == PRESENCE_ELIMIT || error == PRESENCE_EINVAL;
@@ -25,7 +25,7 @@ static int list(cli_session *session, const cli_arguments *arguments) {
     presence_snapshot *snapshot;
     presence_str json;
     int failed = presence_list_json(session->tracker, text(arguments->words[1]), &snapshot, &json);
-    if (failed) return report(failed);
+    if (failed) return cli_report(failed);
     fwrite(json.data, 1, json.size, session->output.file);
     putc('\n', session->output.file);
     cli_output_flush(&session->output);
@@ -34,14 +34,19 @@ static int list(cli_session *session, const cli_arguments *arguments) {
 }
 
 /* ---- members ---- */
+static void print_line(FILE *out, const presence_member *member, const char *event) {
+    cli_print_member(out, member, event);
+    putc('\n', out);
+}
+
 static int members(cli_session *session, const cli_arguments *arguments) {
     presence_snapshot *snapshot;
     int failed = presence_members(session->tracker, &snapshot);
-    if (failed) return report(failed);
+    if (failed) return cli_report(failed);
     for (size_t i = 0; i < presence_snapshot_size(snapshot); i++) {
         presence_member member = {.size = sizeof member};
         if (presence_snapshot_member_at(snapshot, i, &member) != 0) continue;
-        if (!member.observer || arguments->all) cli_print_member(session->output.file, &member, NULL);
+        if (!member.observer || arguments->all) print_line(session->output.file, &member, NULL);
     }
     cli_output_flush(&session->output);
     presence_snapshot_free(snapshot);
@@ -74,7 +79,7 @@ static int watch(cli_session *session, const cli_arguments *arguments) {
     session->on_event = on_watched;
     int failed = presence_subscribe(session->tracker, topic, NULL);
     if (!failed) failed = presence_list_json(session->tracker, topic, &snapshot, &json);
-    if (failed) return report(failed);
+    if (failed) return cli_report(failed);
     state.seq = presence_snapshot_seq(snapshot);
     cli_print_event(state.out, state.topic, "presence_state", json, false);
     presence_snapshot_free(snapshot);
@@ -91,7 +96,7 @@ static int track(cli_session *session, const cli_arguments *arguments) {
         failed =
             presence_track(session->tracker, owner, text(arguments->words[1]), text(arguments->words[2]), meta, &ref);
     }
-    if (failed) return report(failed);
+    if (failed) return cli_report(failed);
     fprintf(session->output.file, "{\"ref\":\"%s\"}\n", ref.text);
     return cli_output_flush(&session->output) ? cli_session_run(session) : CLI_OK;
 }
@@ -100,7 +105,7 @@ static int track(cli_session *session, const cli_arguments *arguments) {
 static void on_member(const presence_event *event, void *user) {
     presence_member member = {.size = sizeof member};
     if (presence_event_kind(event) != PRESENCE_EVENT_MEMBER || presence_event_member(event, &member) != 0) return;
-    cli_print_member(((cli_session *)user)->output.file, &member, "member");
+    print_line(((cli_session *)user)->output.file, &member, "member");
 }
 
 static int join(cli_session *session, const cli_arguments *arguments) {
@@ -122,7 +127,8 @@ typedef struct command {
 
 static const command commands[] = {
     {"join", 1, 1, join, on_member}, {"watch", 2, 2, watch, NULL},     {"list", 2, 2, list, NULL},
-    {"track", 3, 4, track, NULL},    {"members", 1, 1, members, NULL},
+    {"track", 3, 4, track, NULL},    {"members", 1, 1, members, NULL}, {"top", 1, 1, cli_top, NULL},
+    {"dump", 1, 1, cli_dump, NULL},
 };
 
 static const command *find_command(const char *name) {

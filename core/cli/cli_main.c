@@ -4,7 +4,7 @@
 
 int main(int argc, char **argv) {
     if (cli_output_guard() != CLI_OK) return CLI_FAILED;
-    cli_arguments arguments = {.timeout_ms = 5000, .config = presence_config_new()};
+    cli_arguments arguments = {.timeout_ms = 5000, .interval_ms = 1000, .config = presence_config_new()};
     if (!arguments.config) {
         fputs("presence: out of memory\n", stderr);
         return CLI_FAILED;

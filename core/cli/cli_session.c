@@ -88,7 +88,7 @@ static int64_t now_ms(void) {
 }
 
 /* How an end is told: quietly, unless the tracker gave up. */
-static int end_code(const cli_session *session) {
+int cli_session_end(const cli_session *session) {
     if (!session->stopped || session->stop_code == 0) return CLI_OK;
     fprintf(stderr, "presence: %s\n", presence_strerror(session->stop_code));
     return CLI_FAILED;
@@ -98,7 +98,7 @@ int cli_session_sync(cli_session *session, const cli_arguments *arguments) {
     int64_t deadline = now_ms() + arguments->timeout_ms, left = arguments->timeout_ms;
     while (session->synced == 0 && left >= 0 && cli_session_turn(session, (int)left)) left = deadline - now_ms();
     if (session->synced == 1 || (session->synced == 2 && arguments->listens)) return CLI_OK;
-    if (session->interrupted || session->output_closed || session->stopped) return end_code(session);
+    if (session->interrupted || session->output_closed || session->stopped) return cli_session_end(session);
     fprintf(stderr, "presence: %s\n",
             session->synced ? "no member could be reached (see --join)" : "not synced within --timeout");
     return CLI_NOT_REACHED;
@@ -106,7 +106,7 @@ int cli_session_sync(cli_session *session, const cli_arguments *arguments) {
 
 int cli_session_run(cli_session *session) {
     while (cli_session_turn(session, -1)) {}
-    return end_code(session);
+    return cli_session_end(session);
 }
 
 void cli_session_close(cli_session *session) {

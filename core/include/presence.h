@@ -159,6 +159,7 @@ typedef struct {
     int64_t rtt_ms; /* -1: not measured */
     int status;     /* enum presence_member_status */
     int synced, is_self, observer, linked;
+    uint64_t lag; /* changes of it that are known of and not here yet */
 } presence_member;
 
 /* Counters since open. Set `size` first. */
@@ -254,6 +255,10 @@ PRESENCE_API int presence_count(presence_tracker *, presence_str topic, size_t *
 PRESENCE_API int presence_topics(presence_tracker *, presence_snapshot **out);  /* entries with only `topic` */
 PRESENCE_API int presence_members(presence_tracker *, presence_snapshot **out); /* member_at; oneself first */
 PRESENCE_API int presence_stats(presence_tracker *, presence_statistics *out);
+/* The counters and the members of several trackers of this process in Prometheus' text format 0.0.4, each series with
+ * the labels cluster and member. Trackers that have stopped are left out; of none the text is empty. It lives as long
+ * as *out. */
+PRESENCE_API int presence_metrics(presence_tracker *const *, size_t count, presence_snapshot **out, presence_str *text);
 
 /* ---- Events ---- */
 enum presence_event_type {
@@ -297,6 +302,10 @@ PRESENCE_API const char *presence_strerror(int error);
 PRESENCE_API const char *presence_error_name(int error); /* "PRESENCE_EINVAL", … */
 /* Option i of the table, or NULL past the end: name, default value as text, one line of help. */
 PRESENCE_API const char *presence_option_at(size_t index, const char **default_value, const char **help);
+/* Field i of presence_statistics, or NULL past the end: name, "counter" or "gauge", one line of help; either may be
+ * NULL. And its value: 0 past the end, or beyond the size of the struct. */
+PRESENCE_API const char *presence_statistic_at(size_t index, const char **kind, const char **help);
+PRESENCE_API uint64_t presence_statistic_value(const presence_statistics *, size_t index);
 
 #ifdef __cplusplus
 }

@@ -130,7 +130,7 @@ class PresenceEvent {
 /** One member of the cluster, as this member sees it. */
 class Member {
   constructor (row) {
-    const [name, id, address, incarnation, status, synced, isSelf, rttMs, entries, observer, linked, reason] = row
+    const [name, id, address, incarnation, status, synced, isSelf, rttMs, entries, observer, linked, reason, lag] = row
     this.name = name
     this.id = id
     this.address = address
@@ -142,6 +142,7 @@ class Member {
     this.entries = entries
     this.observer = observer !== 0
     this.linked = linked !== 0
+    this.lag = lag
     this.reason = reason || null
   }
 

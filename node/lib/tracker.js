@@ -15,6 +15,9 @@ const FAREWELL_MS = 250
 const TIMED_OUT = -12
 const live = new Set()
 
+/** Those that are open in this thread. */
+function openTrackers () { return [...live] }
+
 function sayFarewell () {
   for (const tracker of live) native.stopNow(tracker.handle, FAREWELL_MS)
 }
@@ -141,4 +144,4 @@ class Tracker {
   }
 }
 
-module.exports = { Tracker }
+module.exports = { Tracker, openTrackers }

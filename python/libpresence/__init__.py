@@ -29,6 +29,7 @@ from ._errors import (
     WrongThread,
     WrongVersion,
 )
+from ._metrics import metrics
 from ._native import version as _version
 from ._owners import Owner, Tracked
 from ._presence import Presence
@@ -81,4 +82,5 @@ __all__ = [
     "WrongThread",
     "WrongVersion",
     "__version__",
+    "metrics",
 ]

@@ -415,6 +415,23 @@ def _mark_forked() -> None:
 os.register_at_fork(after_in_child=_mark_forked)
 
 
+def open_cores() -> list[Core]:
+    """Those that run in this process."""
+    return [core for core in list(_open_cores) if not core.forked and not core.stopped]
+
+
+def read_metrics(cores: list[Core]) -> str:
+    if not cores:
+        return ""
+    snapshot, text = _new("presence_snapshot **"), _new("presence_str *")
+    code = lib.presence_metrics([core.pointer for core in cores], len(cores), snapshot, text)
+    if code:
+        raise error_of(code)
+    written = bytes(ffi.buffer(text.data, text.size)).decode()
+    lib.presence_snapshot_free(snapshot[0])
+    return written
+
+
 def version() -> str:
     return str(_string(lib.presence_version()).decode())
 

@@ -43,10 +43,11 @@ class Member:
     observer: bool = False
     linked: bool = False
     reason: str | None = None  # of an event
+    lag: int = 0  # changes of it that are known of and not here yet
 
 
 def member_from_row(row: list[Any]) -> Member:
-    name, id, address, incarnation, status, synced, is_self, rtt_ms, entries, observer, linked, reason = row
+    name, id, address, incarnation, status, synced, is_self, rtt_ms, entries, observer, linked, reason, lag = row
     return Member(
         name,
         id,
@@ -60,6 +61,7 @@ def member_from_row(row: list[Any]) -> Member:
         bool(observer),
         bool(linked),
         reason or None,
+        lag,
     )
 
 

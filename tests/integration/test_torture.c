@@ -149,6 +149,7 @@ static int list_json(fixture *f) { return presence_list_json(f->tracker, S("room
 static int get_by_key(fixture *f) { return presence_get_by_key(f->tracker, S("room"), S("u1"), &f->snapshot); }
 static int topics(fixture *f) { return presence_topics(f->tracker, &f->snapshot); }
 static int members(fixture *f) { return presence_members(f->tracker, &f->snapshot); }
+static int metrics(fixture *f) { return presence_metrics(&f->tracker, 1, &f->snapshot, &f->json); }
 static int count(fixture *f) { return presence_count(f->tracker, S("room"), NULL, NULL); }
 static int subscribe(fixture *f) { return presence_subscribe(f->tracker, S("hall"), &f->snapshot); }
 static int subscribe_all(fixture *f) { return presence_subscribe_all(f->tracker); }
@@ -239,6 +240,7 @@ static const torture calls[] = {
     {"get_by_key", get_by_key, NULL},
     {"topics", topics, NULL},
     {"members", members, NULL},
+    {"metrics", metrics, NULL},
     {"count", count, NULL},
     {"snapshot_at", snapshot_at, NULL},
     {"subscribe", subscribe, NULL},

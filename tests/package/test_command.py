@@ -235,3 +235,50 @@ def test_a_member_whose_name_is_taken_fails(member):
         younger.line()
         assert member.process.wait(PATIENCE) == 1
         assert b"same name" in member.process.stderr.read()
+
+
+def test_dump_is_all_that_is_known(member):
+    with Running("track", "room", "u1", '{"n": 1}', *at(member)) as track:
+        ref = track.line()["ref"]
+        done = run("dump", *at(member))
+        assert done.returncode == 0, done
+        dump = json.loads(done.stdout)
+        assert dump["topics"] == {"room": {"u1": {"metas": [{"n": 1, "phx_ref": ref}]}}}
+        assert dump["stats"]["entries"] == 1
+        named = {m["name"]: m for m in dump["members"]}
+        assert named["server"]["linked"] and named["server"]["lag"] == 0
+        assert sorted(m["entries"] for m in named.values()) == [0, 0, 1]
+        assert track.end() == 0
+
+
+def test_top_prints_pages_until_it_is_told_to_end(member):
+    with Running("track", "room", "u1", *at(member)) as track:
+        track.line()
+        done = run("top", *at(member), "--count", "2", "--interval", "0.1")
+        assert done.returncode == 0, done
+        pages = done.stdout.split("\n\n")
+        assert len(pages) == 3 and pages[2] == ""
+        for page in pages[:2]:
+            lines = page.splitlines()
+            assert lines[0].startswith("members 3  topics 1  entries 1")
+            assert lines[1].startswith("per second: joins ")
+            assert lines[2].split() == ["NAME", "STATUS", "ENTRIES", "LAG", "RTT", "LINK", "ADDRESS"]
+            assert sorted(line.split()[0][:4] for line in lines[3:]) == ["cli-", "serv"]  # no observers
+        assert "\033" not in done.stdout  # not a terminal
+        assert track.end() == 0
+    top = subprocess.Popen([COMMAND, "top", *at(member), "--interval", "0.1"], stdout=subprocess.PIPE)
+    try:
+        assert top.stdout.readline().startswith(b"members ")
+        top.terminate()
+        assert top.wait(PATIENCE) == 0
+    finally:
+        top.kill()
+        top.wait()
+        top.stdout.close()
+
+
+@pytest.mark.parametrize("words", [["--interval", "0"], ["--interval", "x"], ["--count", "-1"], ["--count", "x"], ["--count", ""]])
+def test_bad_arguments_of_top(words):
+    done = run("top", *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words[0] in done.stderr

@@ -46,6 +46,7 @@ int pr_snapshot_new(pr_memory *, presence_snapshot **out); /* empty: the caller 
 
 /* Copies what fits into a struct whose first field is its size, as its owner knows it. 0 or EINVAL. */
 int pr_fill_sized(void *out, const void *from, size_t size);
+const char *pr_status_name(int status); /* enum presence_member_status */
 void pr_fill_member(presence_member *, const pr_member_info *);
 void pr_fill_row(presence_entry *, const pr_row *, const pr_ref_pair *);
 pr_versions pr_row_versions(const void *rows, size_t index);

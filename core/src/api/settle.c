@@ -3,6 +3,7 @@
  * Room is reserved before an action is taken; without memory the rest stays in the engine until the next touch.
  * Nothing here blocks: who must be woken is noted, and woken after unlocking.
  */
+#include "event.h"
 #include "tracker.h"
 #include <stdio.h>
 #include <string.h>
@@ -16,18 +17,13 @@ static pr_note *note(presence_tracker *tracker, int kind, int code, const char *
     return added;
 }
 
-static const char *status_name(int status) {
-    static const char *const names[] = {"unknown", "up", "suspect", "down", "permdown", "left", "conflict"};
-    return status > 0 && status < (int)(sizeof names / sizeof *names) ? names[status] : names[0];
-}
-
 static void log_member(presence_tracker *tracker, const pr_member_info *member) {
     char name[2 * PR_MEMBER_NAME_MAX + 4], reason[64];
     int level = member->status == PRESENCE_MEMBER_CONFLICT ? PRESENCE_LOG_ERROR
                 : member->status == PRESENCE_MEMBER_DOWN   ? PRESENCE_LOG_WARNING
                                                            : PRESENCE_LOG_INFO;
     pr_log_line(&tracker->lines, level, "member.%s name=%s id=%016llx address=%s reason=%s",
-                status_name(member->status), pr_log_value(member->name, name, sizeof name),
+                pr_status_name(member->status), pr_log_value(member->name, name, sizeof name),
                 (unsigned long long)member->inst, *member->address ? member->address : "none",
                 pr_log_value(member->reason ? member->reason : "", reason, sizeof reason));
     tracker->want_wake = true;

@@ -180,6 +180,8 @@ static int make_engine(presence_tracker *tracker, presence_config *config, pr_vi
     if (options.inst == 0) options.inst = 1;
     options.inc = pr_transport_wall_ms(tracker->net);
     options.name = pr_cstr(tracker->name);
+    snprintf(tracker->cluster_name, sizeof tracker->cluster_name, "%.*s", (int)options.cluster.size,
+             options.cluster.data);
     tracker->cluster = pr_hash(options.cluster.data, options.cluster.size, 0);
     int failed = alone ? 0 : make_all_seeds(tracker, config, network, &seeds);
     if (!failed && !alone) set_addresses(tracker, config, &options, texts);

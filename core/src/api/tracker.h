@@ -30,7 +30,7 @@ struct presence_tracker {
     bool want_wake;   /* the loop has a wake or a line to deliver */
     bool want_signal; /* somebody waits for `changed` */
     pr_action action; /* the one being settled: large, so not on a stack */
-    char name[PR_MEMBER_NAME_MAX + 1], address[PR_ADDRESS_MAX + 1];
+    char cluster_name[PR_CLUSTER_MAX + 1], name[PR_MEMBER_NAME_MAX + 1], address[PR_ADDRESS_MAX + 1];
     char ended_text[PR_ADDRESS_MAX + 80]; /* why, for STOPPED */
 
     pthread_mutex_t events;

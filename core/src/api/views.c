@@ -52,6 +52,11 @@ void pr_fill_row(presence_entry *out, const pr_row *row, const pr_ref_pair *refs
     out->prev_ref = pr_cstr(refs->prev.text);
 }
 
+const char *pr_status_name(int status) {
+    static const char *const names[] = {"unknown", "up", "suspect", "down", "permdown", "left", "conflict"};
+    return status > 0 && status < (int)(sizeof names / sizeof *names) ? names[status] : names[0];
+}
+
 void pr_fill_member(presence_member *out, const pr_member_info *info) {
     memset(out, 0, sizeof *out);
     out->name = pr_cstr(info->name);
@@ -66,6 +71,7 @@ void pr_fill_member(presence_member *out, const pr_member_info *info) {
     out->is_self = info->is_self;
     out->observer = info->observer;
     out->linked = info->linked;
+    out->lag = info->lag;
 }
 
 int pr_snapshot_new(pr_memory *memory, presence_snapshot **out) {

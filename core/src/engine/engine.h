@@ -67,8 +67,8 @@ pr_store *pr_engine_store_for_watch(pr_engine *); /* watch and unwatch alone */
 typedef struct pr_member_info {
     char name[PR_MEMBER_NAME_MAX + 1];
     char address[PR_ADDRESS_MAX + 1];
-    const char *reason; /* static text */
-    uint64_t inst, inc, entries;
+    const char *reason;               /* static text */
+    uint64_t inst, inc, entries, lag; /* lag: changes known of that are not here yet */
     int64_t rtt_ms;
     int status; /* enum presence_member_status */
     bool synced, is_self, observer, linked;

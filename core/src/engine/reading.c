@@ -10,6 +10,12 @@ static int status_of(const pr_member *m) {
     }
 }
 
+/* V - have (3.3): how far what is here is behind what is known of. */
+static uint64_t lag_of(const pr_member *m) {
+    uint64_t have = m->copy ? pr_log_state(m->copy->log).have : 0;
+    return m->has_version && m->version > have ? m->version - have : 0;
+}
+
 void pr_member_describe(const pr_engine *e, const pr_member *m, pr_member_info *out) {
     const pr_peer *peer = pr_peer_of(m);
     (void)e;
@@ -20,6 +26,7 @@ void pr_member_describe(const pr_engine *e, const pr_member *m, pr_member_info *
     out->inst = m->inst;
     out->inc = m->inc;
     out->entries = m->copy ? pr_log_size(m->copy->log) : 0;
+    out->lag = lag_of(m);
     out->rtt_ms = peer ? pr_rtt_ms(&peer->rtt) : -1;
     out->status = status_of(m);
     out->synced = m->synced;
