@@ -7,7 +7,9 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define FAST "heartbeat_ms", "100", "permdown_ms", "60000"
@@ -61,6 +63,45 @@ static void garbage_in_every_option(void **state) {
         }
     }
     for (size_t j = 0; j < sizeof values / sizeof *values; j++) free(values[j]);
+}
+
+/* ---- descriptors ---- */
+enum { FIRST_OPENED = 10, FIRST_REFUSED = 11, FREE_MAX = 40 };
+
+/* The first tracker of this process, with so many descriptors. */
+static int first_open(int free_ones) {
+    struct rlimit limit, few;
+    presence_tracker *tracker;
+    int next = dup(0);
+    if (next < 0 || close(next) != 0 || getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1;
+    few = (struct rlimit){(rlim_t)(next + free_ones), limit.rlim_max};
+    presence_config *config = presence_config_new();
+    if (setrlimit(RLIMIT_NOFILE, &few) != 0) return 1;
+    int result = presence_tracker_open(config, &tracker);
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0) return 1;
+    bool named = result == PRESENCE_EINTERNAL || result == PRESENCE_EADDRESS;
+    if (result != 0 && (!named || !*presence_config_message(config))) return 1;
+    if (result != 0 && presence_tracker_open(config, &tracker) != 0) return 1; /* as if nothing had been */
+    presence_tracker_close(tracker);
+    presence_config_free(config);
+    return result == 0 ? FIRST_OPENED : FIRST_REFUSED;
+}
+
+/* Before any other tracker of this program: what the first one sets up once must not need more than is there. */
+static void no_descriptors_for_the_first(void **state) {
+    (void)state;
+    int seen[FIRST_REFUSED + 1] = {0};
+    for (int free_ones = 0; seen[FIRST_OPENED] == 0; free_ones++) {
+        int status;
+        assert_true(free_ones < FREE_MAX);
+        pid_t child = fork();
+        if (child == 0) _exit(first_open(free_ones));
+        assert_int_equal(waitpid(child, &status, 0), child);
+        if (!WIFEXITED(status) || WEXITSTATUS(status) < FIRST_OPENED)
+            fail_msg("with %d descriptors: status %x", free_ones, status);
+        seen[WEXITSTATUS(status)]++;
+    }
+    assert_true(seen[FIRST_REFUSED] > 1);
 }
 
 /* ---- seeds ---- */
@@ -245,6 +286,7 @@ static void calls_that_have_no_place_in_a_callback(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_descriptors_for_the_first), /* first */
         cmocka_unit_test(garbage_in_every_option),
         cmocka_unit_test(a_thousand_seeds),
         cmocka_unit_test(one_good_seed_among_bad_ones),

@@ -137,7 +137,21 @@ static void *run(void *argument) {
     return NULL;
 }
 
+/* The first loop of a process opens a pipe for signals, and libuv ends the process if it cannot. Any loop needs as many
+ * descriptors as are tried here, so nobody is refused who could have been served. */
+static bool has_descriptors(void) {
+    uv_file pipes[2][2];
+    size_t made = 0;
+    while (made < 2 && uv_pipe(pipes[made], 0, 0) == 0) made++;
+    for (size_t i = 0; i < made; i++) {
+        close(pipes[i][0]);
+        close(pipes[i][1]);
+    }
+    return made == 2;
+}
+
 static int loop_init(pr_net *net) {
+    if (!has_descriptors()) return PRESENCE_EINTERNAL;
     if (uv_loop_init(&net->loop) != 0) return PRESENCE_EINTERNAL;
     if (uv_async_init(&net->loop, &net->async, on_async) != 0 || pr_net_resolve_init(net) != 0) {
         uv_loop_close(&net->loop);
