@@ -5,6 +5,10 @@
 const test = require('node:test')
 const assert = require('node:assert/strict')
 const net = require('node:net')
+const path = require('node:path')
+const { once } = require('node:events')
+const { spawn } = require('node:child_process')
+const { createInterface } = require('node:readline')
 const { Presence } = require('..')
 const { options } = require('../lib/native.js')
 const { startAlone, waitFor } = require('../testing.js')
@@ -120,4 +124,72 @@ test('values that call back while they are read', async t => {
   assert.throws(() => owner.track({ get topic () { throw new RangeError('mine') } }, 'u1'))
   const stops = { get a () { users.stop(); return 1 } }
   doneOrClosed(() => owner.track('room', 'u1', stops))
+})
+
+/** A program that may have 80 open files, and ends with its input; line() is its next line of output. */
+function startWithFewFiles (t, seed, body) {
+  const head = `const { Presence } = require(${JSON.stringify(path.join(__dirname, '..'))}), { waitFor } = require(${JSON.stringify(path.join(__dirname, '../testing.js'))}),
+    assert = require('node:assert/strict'), fs = require('node:fs'), seed = ${JSON.stringify(seed)}, quick = ${JSON.stringify(quick)}, taken = []
+    function takeAll () { try { for (;;) taken.push(fs.openSync('/dev/null')) } catch (error) { assert.equal(error.code, 'EMFILE') } }
+    function giveBack (count = taken.length) { for (const fd of taken.splice(0, count)) fs.closeSync(fd) }
+    process.stdin.resume(); console.log('begun'); process.stdin.once('end', () => process.exit());`
+  const child = spawn('sh', ['-c', 'ulimit -n 80; exec "$0" -e "$1"', process.execPath, `${head} (async () => { ${body} })()`], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const ended = once(child, 'exit')
+  child.stdin.on('error', () => {}) // it may be over already
+  t.after(() => child.kill('SIGKILL'))
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+  return { child, ended, line: async () => (await lines.next()).value }
+}
+
+test('no descriptors for start and dial: refused by name, or alone until there are some', async t => {
+  const seed = await Presence.start({ ...quick })
+  t.after(() => seed.stop())
+  const { ended, line } = startWithFewFiles(t, seed.address, `
+    const seen = new Set()
+    for (let free = 0; !seen.has('synced'); free++) {
+      assert.ok(free < 40)
+      takeAll()
+      giveBack(free)
+      const users = await Presence.start({ join: [seed], ...quick }).catch(error => {
+        assert.match(error.code, /^(INTERNAL|ADDRESS)$/)
+        seen.add('refused')
+      })
+      if (users) seen.add(await users.synced({ timeout: 20000 }))
+      giveBack()
+      if (users) await waitFor(() => users.members().length === 2)
+      await users?.stop()
+    }
+    console.log([...seen].join())
+    process.exit(0)`)
+  assert.equal(await line(), 'begun')
+  assert.equal(await line(), 'refused,alone,synced')
+  assert.deepEqual(await ended, [0, null])
+})
+
+test('no descriptors for accept: it says so, works on alone, and accepts when there are some', async t => {
+  const { child, ended, line } = startWithFewFiles(t, null, `
+    const lines = []
+    const users = await Presence.start({ ...quick, log: text => lines.push(text) })
+    takeAll()
+    users.track(users.owner(), 'room', 'u1')
+    console.log(users.address)
+    await waitFor(() => lines.some(text => /accept.paused.*no descriptor/.test(text)))
+    assert.deepEqual(Object.keys(await users.list('room')), ['u1'])
+    console.log('paused')
+    process.stdin.once('data', async () => {
+      giveBack()
+      await waitFor(() => users.members().length === 2)
+      console.log('accepted')
+    })`)
+  assert.equal(await line(), 'begun')
+  const address = await line()
+  const users = await Presence.start({ join: [address], ...quick })
+  t.after(() => users.stop())
+  assert.equal(await line(), 'paused')
+  assert.equal(await users.synced({ timeout: 20000 }), 'alone')
+  child.stdin.write('go')
+  await waitFor(() => users.count('room') === 1)
+  assert.equal(await line(), 'accepted')
+  child.stdin.end()
+  assert.deepEqual(await ended, [0, null])
 })
