@@ -133,6 +133,10 @@ test('refusals, errors, too many joins', async t => {
   assert.equal(users.count('room:1'), 0)
   client.say('1', '2', 'room:1', 'set', {})
   assert.deepEqual(await client.next(), reply(null, '2', 'room:1', 'error', { reason: 'unmatched topic' }))
+  client.say('1', '1', 'room:1', 'phx_join', { refuse: 1 })
+  client.say('1', '2', 'room:1', 'set', {}) // waits for the join
+  assert.deepEqual([await client.next(), await client.next()], [
+    reply('1', '1', 'room:1', 'error', { reason: 'not you' }), reply(null, '2', 'room:1', 'error', { reason: 'unmatched topic' })])
   await join(client, 'room:1', {})
   await client.next()
   client.say('1', '3', 'room:1', 'no', {})
@@ -168,6 +172,24 @@ for (const [what, text, code] of [
     assert.equal(good.socket.readyState, WebSocket.OPEN)
   })
 }
+
+test('what cannot be sent is an error of who sends it', async t => {
+  const { url, endpoint, lines } = await serve(t)
+  endpoint.channel('odd', { event: (name, payload, socket) => socket.push('odd', { bytes: Buffer.alloc(1), nothing () {} }[name]) })
+  const client = await open(`${url}2.0.0`)
+  for (const name of ['bytes', 'nothing']) {
+    await join(client, 'odd', {})
+    await client.next()
+    client.say('1', '2', 'odd', name, {})
+    assert.deepEqual(await client.next(), ['1', '1', 'odd', 'phx_error', { reason: 'channel_crash' }])
+  }
+  assert.deepEqual(lines, Array(2).fill('channel "odd": event failed'))
+})
+
+test('a reason is text or a whole response', () => {
+  assert.deepEqual([5, null, undefined, 'no', { a: 1 }].map(reason => new Refuse(reason).response),
+    [{ reason: '5' }, { reason: 'null' }, { reason: 'unauthorized' }, { reason: 'no' }, { a: 1 }])
+})
 
 test('floods and silence end a socket', async t => {
   const flooded = await serve(t, { limits: { eventsBurst: 5, eventsPerSecond: 1 } })

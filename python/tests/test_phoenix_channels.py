@@ -411,6 +411,28 @@ def test_a_push_of_bytes(run_once: Any) -> None:
     run_once(main())
 
 
+@pytest.mark.parametrize("end", ["refuse", "crash"])
+def test_what_waits_for_a_channel_that_ends_is_answered(run_once: Any, end: str) -> None:
+    async def main() -> None:
+        async with serving(pending_events=2) as endpoint:
+            wire = Wire(endpoint)
+            if end == "refuse":
+                wire.say("1", "1", "room:1", "phx_join", {"refuse": True})
+            else:
+                await wire.join("room:1")
+                await wire.next()
+                wire.say("1", "1", "room:1", "fail", {})
+            for ref in range(2, 8):  # more than may wait: the last is not read before some are gone
+                wire.say("1", str(ref), "room:1", "phx_leave" if ref == 7 else "x", {})
+            first = await wire.next()
+            assert first[4] == {"status": "error", "response": {"reason": "not you"}} or first[3] == "phx_error"
+            for ref in range(2, 7):
+                assert await wire.next() == failed(str(ref), "room:1", "unmatched topic", None)
+            assert await wire.next() == ok("7", "room:1", {})
+
+    run_once(main())
+
+
 def test_supabase_events(run_once: Any) -> None:
     async def main() -> None:
         async with serving() as endpoint:
@@ -429,6 +451,9 @@ def test_supabase_events(run_once: Any) -> None:
             assert set(seen["presence_diff"][4]["joins"]) == {"__proto__"}
             presence("3", "track", {"n": 1})  # the same: nothing happens
             assert await wire.next() == ok("3", "realtime:1", {})
+            presence("3", "track", {"n": True})  # equal in Python, not in JSON
+            seen = {frame[3]: frame for frame in [await wire.next(), await wire.next()]}
+            assert seen["presence_diff"][4]["joins"]["__proto__"]["metas"][0]["n"] is True
             presence("4", "dance")
             assert (await wire.next())[4]["status"] == "error"
             presence("5", "untrack")
@@ -540,6 +565,8 @@ def test_what_a_handshake_says() -> None:
     assert allowed_origin({**here, "origin": "https://app.example"}, True)
     assert not allowed_origin({**here, "origin": "https://evil.example"}, True)
     assert not allowed_origin({**here, "origin": "null"}, True)
+    assert not allowed_origin({"origin": "null"}, True)
+    assert not allowed_origin({**here, "origin": "null"}, ["http://["])
     assert allowed_origin({"host": "127.0.0.1:1", "origin": "http://localhost:5173"}, True)
     assert allowed_origin({**here, "origin": "https://other.example"}, ["other.example"])
     assert not allowed_origin({**here, "origin": "https://x.example"}, ["https://other.example"])

@@ -131,9 +131,14 @@ class Connection {
     if (message.topic === 'phoenix') this.#phoenix(message)
     else if (message.event === 'phx_join') this.#join(message, session)
     else if (session) await session.deliver(message)
-    else if (message.event === 'phx_leave') this.#reply(message, message.joinRef, 'ok', {}) // left already
-    else this.#reply(message, null, 'error', { reason: 'unmatched topic' })
+    else this.unheard(message)
     await this.room()
+  }
+
+  /** Answers what is for a channel that is over or never was. */
+  unheard (message) {
+    if (message.event === 'phx_leave') this.#reply(message, message.joinRef, 'ok', {}) // left already
+    else this.#reply(message, null, 'error', { reason: 'unmatched topic' })
   }
 
   #phoenix (message) {
@@ -149,7 +154,9 @@ class Connection {
       this.#reply(message, message.joinRef, 'error', { reason: 'too many channels joined' })
     } else {
       session?.replaced()
-      this.#sessions.set(message.topic, new Session(this, channel, message))
+      const joining = new Session(this, channel, message)
+      this.#sessions.set(message.topic, joining)
+      joining.run(message)
     }
   }
 

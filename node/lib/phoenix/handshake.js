@@ -23,8 +23,9 @@ function allowedOrigin (headers, allowed) {
   const { origin } = headers
   if (origin === undefined || allowed === false) return true
   const host = hostOf(origin)
-  if (allowed === true) return host !== undefined && host === hostOf(`http://${headers.host ?? ''}`)
-  return allowed.some(entry => entry === origin || hostOf(entry.includes('//') ? entry : `http://${entry}`) === host)
+  const entries = allowed === true ? [headers.host ?? ''] : allowed
+  const hosts = entries.map(entry => hostOf(entry.includes('//') ? entry : `http://${entry}`))
+  return entries.includes(origin) || (host !== undefined && hosts.includes(host))
 }
 
 function hostOf (url) {

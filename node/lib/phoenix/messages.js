@@ -11,7 +11,14 @@ class Raw {
   constructor (text) { this.text = text }
 }
 
-const toJson = value => value instanceof Raw ? value.text : JSON.stringify(value ?? null)
+const DEPTH = 512 // of arrays and objects in a frame; what is deeper is refused, as handlers that recurse would fail on it
+
+function toJson (value) {
+  if (value instanceof Raw) return value.text
+  const text = ArrayBuffer.isView(value) ? undefined : JSON.stringify(value ?? null)
+  if (text === undefined) throw new TypeError('a payload must be a JSON value')
+  return text
+}
 
 const version2 = {
   decode (frame) {
@@ -89,10 +96,26 @@ function text (bytes) {
 }
 
 function parse (text) {
+  let value
   try {
-    return JSON.parse(text)
-  } catch (error) {
-    throw new BadMessage(`not JSON: ${error.message}`)
+    value = JSON.parse(text)
+  } catch { // what it says has the client's own words in it
+    throw new BadMessage('not JSON')
+  }
+  check(value)
+  return value
+}
+
+/** Numbers that no double holds have become infinite, which no JSON can say again. */
+function check (value) {
+  for (let level = [value], depth = 0; level.length > 0; depth++) {
+    if (depth > DEPTH) throw new BadMessage('nested too deeply')
+    const inner = []
+    for (const item of level) {
+      if (item === Infinity || item === -Infinity) throw new BadMessage('not JSON')
+      if (item !== null && typeof item === 'object') for (const value of Object.values(item)) inner.push(value)
+    }
+    level = inner
   }
 }
 
@@ -103,7 +126,7 @@ function checked (joinRef, ref, topic, event, payload) {
 
 function refText (ref) {
   if (ref === null || typeof ref === 'string') return ref
-  if (Number.isInteger(ref)) return String(ref) // old clients count in numbers
+  if (Number.isSafeInteger(ref)) return String(ref) // old clients count in numbers
   throw new BadMessage('join_ref and ref must be text or null')
 }
 

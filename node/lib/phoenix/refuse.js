@@ -3,9 +3,10 @@
 
 class Refuse extends Error {
   constructor (reason = 'unauthorized') {
-    super(typeof reason === 'string' ? reason : JSON.stringify(reason))
+    const whole = reason !== null && typeof reason === 'object'
+    super(whole ? JSON.stringify(reason) : String(reason))
     this.name = 'Refuse'
-    this.response = typeof reason === 'string' ? { reason } : reason
+    this.response = whole ? reason : { reason: String(reason) }
   }
 }
 

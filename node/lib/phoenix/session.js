@@ -8,6 +8,7 @@
 'use strict'
 
 const { Raw, toJson } = require('./messages.js')
+const { InvalidTopic } = require('../errors.js').classes
 const { Refuse } = require('./refuse.js')
 const { Socket } = require('./socket.js')
 
@@ -27,7 +28,6 @@ class Session {
     this.joined = false
     this.#channel = channel
     this.socket = new Socket(this)
-    this.#run(join)
   }
 
   get signal () { return this.#abort.signal }
@@ -46,7 +46,8 @@ class Session {
     if (!this.over) this.connection.push(this.joinRef, null, this.topic, event, payload)
   }
 
-  async #run (join) {
+  /** Its life; begins when the connection knows it, as what `join` throws at once ends it at once. */
+  async run (join) {
     try {
       if (!await this.#join(join)) return
       if (this.#channel.presence !== false) this.#pump()
@@ -63,6 +64,7 @@ class Session {
 
   async #join (message) {
     try {
+      if (this.#channel.presence !== false) this.#checkTopic()
       const response = await this.#channel.join?.(this.topic, message.payload, this.socket)
       toJson(response ?? {}) // whether it can be sent
       if (this.over) return false
@@ -76,6 +78,15 @@ class Session {
       this.#reply(message, 'error', error instanceof Refuse ? error.response : { reason: 'join crashed' })
       this.end('refused')
       return false
+    }
+  }
+
+  /** Of one that cannot have presences nothing could be shown after the join. */
+  #checkTopic () {
+    try {
+      this.endpoint.users.count(this.topic)
+    } catch (error) {
+      throw error instanceof InvalidTopic ? new Refuse('invalid topic') : error
     }
   }
 
@@ -146,6 +157,7 @@ class Session {
     Socket.end(this.socket)
     this.connection.forget(this)
     this.#abort.abort()
+    for (const message of this.#waiting.splice(0)) this.connection.unheard(message)
     this.#wake?.()
     this.#drained?.()
     if (this.joined) {

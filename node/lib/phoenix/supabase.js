@@ -11,36 +11,38 @@ const { NotTracked, PresenceError } = require('../errors.js').classes
 const { Refuse } = require('./refuse.js')
 
 const object = value => value !== null && typeof value === 'object' && !Array.isArray(value) ? value : {}
+const text = value => typeof value === 'string' && value !== '' ? value : undefined
 
 /** authorize(topic, token, socket): called at the join and whenever the client renews its token; throws Refuse. */
 function supabaseChannel ({ authorize } = {}) {
   return {
     async join (topic, params, socket) {
       const { config, access_token: token } = object(params)
-      await authorize?.(topic, token, socket)
+      await authorize?.(topic, text(token), socket)
       const { presence, broadcast } = object(config)
       socket.assigns.supabase = {
-        key: String(object(presence).key || randomUUID()),
+        key: text(object(presence).key) ?? randomUUID(),
         echo: Boolean(object(broadcast).self),
         acknowledge: Boolean(object(broadcast).ack)
       }
       return { postgres_changes: [] }
     },
 
-    async event (name, payload, socket) {
+    async event (name, given, socket) {
       const { key, echo, acknowledge } = socket.assigns.supabase
-      if (name === 'presence') return presence(object(payload), key, socket)
+      const payload = object(given)
+      if (name === 'presence') return presence(payload, key, socket)
       if (name === 'broadcast') {
-        if (ArrayBuffer.isView(object(payload).payload)) throw new Refuse('broadcasts of bytes are not served')
+        if (ArrayBuffer.isView(payload.payload)) throw new Refuse('broadcasts of bytes are not served')
         if (echo) socket.broadcast('broadcast', payload)
         else socket.broadcastFrom('broadcast', payload)
         return acknowledge ? {} : undefined
       }
       if (name === 'access_token') {
-        await authorize?.(socket.topic, object(payload).access_token, socket)
+        await authorize?.(socket.topic, text(payload.access_token), socket)
         return undefined
       }
-      throw new Refuse(`unknown event ${JSON.stringify(name)}`)
+      throw new Refuse('unknown event')
     }
   }
 }
@@ -49,7 +51,7 @@ function presence ({ event, payload }, key, socket) {
   try {
     if (event === 'track') trackOrUpdate(key, object(payload), socket)
     else if (event === 'untrack') untrack(socket)
-    else throw new Refuse(`unknown presence event ${JSON.stringify(event)}`)
+    else throw new Refuse('unknown presence event')
   } catch (error) {
     throw error instanceof PresenceError ? new Refuse(error.message) : error
   }

@@ -190,11 +190,16 @@ class Connection:
             self._joins(message, session)
         elif session is not None:
             await session.deliver(message)
-        elif message.event == "phx_leave":  # left already
+        else:
+            self.unheard(message)
+        await self.room()
+
+    def unheard(self, message: Message) -> None:
+        """Answers what is for a channel that is over or never was."""
+        if message.event == "phx_leave":  # left already
             self._reply(message, "ok", {})
         else:
             self._reply(message, "error", {"reason": "unmatched topic"}, None)
-        await self.room()
 
     def _phoenix(self, message: Message) -> None:
         if message.event == "heartbeat":

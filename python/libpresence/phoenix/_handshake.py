@@ -46,9 +46,9 @@ def allowed_origin(headers: Mapping[str, str], allowed: bool | list[str]) -> boo
     if origin is None or allowed is False:
         return True
     host = _host(origin)
-    if allowed is True:
-        return host == _host(f"//{headers.get('host', '')}")
-    return any(origin == entry or host == _host(entry if "//" in entry else f"//{entry}") for entry in allowed)
+    entries = [headers.get("host", "")] if allowed is True else allowed
+    hosts = [_host(entry if "//" in entry else f"//{entry}") for entry in entries]
+    return origin in entries or (host is not None and host in hosts)
 
 
 def _host(url: str) -> str | None:

@@ -7,7 +7,13 @@ Binary frames are read, not written: version 2 has pushes whose payload is bytes
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterable
 from typing import Any, NamedTuple
+
+
+DEPTH = 512  # of arrays and objects in a frame; what is deeper is refused, as handlers that recurse would fail on it
+_WHOLE = 2**53 - 1  # numbers up to it are themselves in JavaScript
 
 
 class Message(NamedTuple):
@@ -62,11 +68,12 @@ class Version1:
         if isinstance(frame, bytes):
             raise BadMessage("version 1 has no binary frames")
         fields = _loads(frame)
-        if not isinstance(fields, dict) or not {"topic", "event"} <= fields.keys():
+        if not isinstance(fields, dict):
             raise BadMessage("a message is an object with topic, event, payload and ref")
         ref = fields.get("ref")
-        join_ref = fields.get("join_ref", ref if fields["event"] == "phx_join" else None)
-        return _checked(join_ref, ref, fields["topic"], fields["event"], fields.get("payload", {}))
+        topic, event = fields.get("topic"), fields.get("event")
+        join_ref = fields.get("join_ref", ref if event == "phx_join" else None)
+        return _checked(join_ref, ref, topic, event, fields.get("payload", {}))
 
     def encode(self, join_ref: str | None, ref: str | None, topic: str, event: str, payload: Any) -> str:
         return (
@@ -121,13 +128,42 @@ def _text(data: bytes) -> str:
 
 def _loads(text: str) -> Any:
     try:
-        return json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise BadMessage(f"not JSON: {error}") from None
+        value = json.loads(text, parse_constant=_no_constant, parse_float=_float, parse_int=_int)
+    except RecursionError:
+        raise BadMessage("nested too deeply") from None
+    except ValueError:  # what it says varies with the client's words
+        raise BadMessage("not JSON") from None
+    if len(text) > 2 * DEPTH and _is_deep(value):
+        raise BadMessage("nested too deeply")
+    return value
 
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):  # no JSON can say it again
+        raise ValueError("a number that no double holds")
+    return value
+
+
+def _int(text: str) -> int:
+    if len(text) > 300:
+        _float(text)
+    return int(text)
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(DEPTH + 1):
+        level = [inner for outer in level if isinstance(outer, (list, dict)) for inner in _members(outer)]
+    return bool(level)
+
+
+def _members(value: list[Any] | dict[str, Any]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
 
 
 def _checked(join_ref: Any, ref: Any, topic: Any, event: Any, payload: Any) -> Message:
@@ -139,6 +175,6 @@ def _checked(join_ref: Any, ref: Any, topic: Any, event: Any, payload: Any) -> M
 def _ref(ref: Any) -> str | None:
     if ref is None or isinstance(ref, str):
         return ref
-    if isinstance(ref, int) and not isinstance(ref, bool):
-        return str(ref)  # old clients count in numbers
+    if isinstance(ref, (int, float)) and not isinstance(ref, bool) and abs(ref) <= _WHOLE and ref == int(ref):
+        return str(int(ref))  # old clients count in numbers
     raise BadMessage("join_ref and ref must be text or null")

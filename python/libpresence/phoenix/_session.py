@@ -13,7 +13,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from .._errors import PresenceError
+from .._errors import InvalidTopic, PresenceError
 from .._hooks import call_hook
 from ._channel import Channel, Refuse
 from ._messages import Message, Raw, to_json
@@ -46,6 +46,8 @@ class Session:
         if self.over or message.join_ref not in (None, self.join_ref):
             return  # of an earlier join of this client
         await self._waiting.put(message)
+        if self.over:
+            self._let_go()
 
     def push(self, event: str, payload: Any) -> None:
         if not self.over:
@@ -67,6 +69,8 @@ class Session:
         message = self._join
         try:
             self._instance = self._channel()
+            if self._instance.presence:
+                self._check_topic()
             answer = await call_hook(self._instance.on_join, self.topic, message.payload, self.socket)
             response = {} if answer is None else answer
             to_json(response)  # whether it can be sent
@@ -84,6 +88,13 @@ class Session:
             return True
         self.end("refused")
         return False
+
+    def _check_topic(self) -> None:
+        """Of one that cannot have presences nothing could be shown after the join."""
+        try:
+            self.endpoint.users.count(self.topic)
+        except InvalidTopic:
+            raise Refuse("invalid topic") from None
 
     async def _handle(self, message: Message) -> bool:
         """False: the channel is over."""
@@ -152,8 +163,7 @@ class Session:
         except PresenceError:  # the tracker has stopped: everything has left already
             pass
         self.connection.forget(self)
-        while not self._waiting.empty():  # lets go who waits in `deliver`
-            self._waiting.get_nowait()
+        self._let_go()
         if self.joined:
             self.endpoint.left(self)
             self.endpoint.run_aside(self._told(reason))
@@ -161,6 +171,11 @@ class Session:
         for task in (self._task, self._pump_task):
             if task is not None and task is not here:
                 task.cancel()
+
+    def _let_go(self) -> None:
+        """Nobody handles what waits, and who waits in `deliver`, any more."""
+        while not self._waiting.empty():
+            self.connection.unheard(self._waiting.get_nowait())
 
     async def _told(self, reason: str) -> None:
         try:

@@ -7,6 +7,7 @@ access_token. Changes of a database are not: their list is always empty.
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Awaitable
 from typing import Any
@@ -28,8 +29,8 @@ class SupabaseChannel(Channel):
         config = _dict(params.get("config"))
         await self._authorized(topic, params.get("access_token"), socket)
         presence, broadcast = _dict(config.get("presence")), _dict(config.get("broadcast"))
-        self._key = str(presence.get("key") or uuid.uuid4())
-        self._meta: dict[str, Any] | None = None
+        self._key = _text(presence.get("key")) or str(uuid.uuid4())
+        self._meta: str | None = None
         self._echo, self._acknowledge = bool(broadcast.get("self")), bool(broadcast.get("ack"))
         return {"postgres_changes": []}
 
@@ -45,7 +46,7 @@ class SupabaseChannel(Channel):
         if event == "access_token":
             await self._authorized(socket.topic, payload.get("access_token"), socket)
             return None
-        raise Refuse(f"unknown event {event!r}")
+        raise Refuse("unknown event")
 
     def _presence(self, payload: dict[str, Any], socket: Socket) -> dict[str, Any]:
         action = payload.get("event")
@@ -56,24 +57,29 @@ class SupabaseChannel(Channel):
                 socket.untrack()
                 self._meta = None
             else:
-                raise Refuse(f"unknown presence event {action!r}")
+                raise Refuse("unknown presence event")
         except PresenceError as error:
             raise Refuse(str(error)) from None
         return {}
 
     def _track(self, meta: dict[str, Any], socket: Socket) -> None:
-        if meta == self._meta:
+        text = json.dumps(meta, sort_keys=True)  # as for `==` true is 1
+        if text == self._meta:
             return
         try:
             socket.update(self._key, meta)
         except NotTracked:
             socket.track(self._key, meta)
-        self._meta = meta
+        self._meta = text
 
     async def _authorized(self, topic: str, token: Any, socket: Socket) -> None:
-        result = self.authorize(topic, token if isinstance(token, str) else None, socket)
+        result = self.authorize(topic, _text(token), socket)
         if result is not None:
             await result
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def _dict(value: Any) -> dict[str, Any]:
