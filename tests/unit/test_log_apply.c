@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "diff.h"
 #include "log_pair.h"
 
 #define FAR ((uint64_t)1 << 40)
@@ -45,9 +46,20 @@ static uint64_t picture(const log_side *s) {
 
 /* ---- memory ends at every request in turn ---- */
 
+/* What was applied is told at once: there is memory for its diff, even if there is none else. */
+static void assert_can_be_told(log_side *s) {
+    heap_fail(&s->heap, 1);
+    s->heap.fail_on = true;
+    assert_int_equal(pr_diff_begin(s->store, s->changes.size, s->changes.bytes), 0);
+    assert_null(pr_diff_finish(s->store));
+    heap_fail(&s->heap, 0);
+    s->heap.fail_on = false;
+}
+
 static size_t apply_with_failures(log_side *s, const pr_served_frame *f, bool live) {
     uint64_t before = picture(s);
     pr_changes_free(&s->changes); /* so that the list has to grow anew */
+    pr_store_watch_all(s->store, true);
     for (size_t n = 1;; n++) {
         heap_fail(&s->heap, n);
         s->heap.fail_on = n % 2; /* once, or from then on */
@@ -56,6 +68,7 @@ static size_t apply_with_failures(log_side *s, const pr_served_frame *f, bool li
         heap_fail(&s->heap, 0);
         s->heap.fail_on = false;
         if (result == PR_APPLIED) {
+            assert_can_be_told(s);
             side_settle(s);
             return n - 1;
         }

@@ -148,8 +148,7 @@ void pr_engine_message(pr_engine *e, pr_subject subject, const uint8_t *data, si
     pr_engine_note_time(e, now);
     if (e->left || e->yielded || !e->options.broker) return;
     e->broken_text = NULL;
-    int rc = pr_pending_show(e); /* without memory for what was applied, the next message is lost */
-    if (!rc) rc = take(e, subject, data, size);
+    int rc = take(e, subject, data, size); /* without memory the message is lost */
     if (rc == PRESENCE_ENOMEM)
         e->memory_failed = true;
     else if (rc)

@@ -69,7 +69,6 @@ static int finish_detached(pr_engine *e, uint64_t inst) {
         pr_copy *copy = n->owner;
         next = n->next;
         if (copy->inst != inst || copy->member) continue;
-        if (pr_pending_show(e)) return PRESENCE_ENOMEM;
         size_t budget = SIZE_MAX;
         if (!sweep_on(e, copy, &budget)) return PRESENCE_ENOMEM;
     }

@@ -112,7 +112,6 @@ static void init_lists(pr_engine *e) {
     pr_compressor_init(&e->compressor, e->alloc, PR_COMPRESS_LEAST);
     pr_buffer_init(&e->scratch, e->alloc, 2 * (size_t)PR_FRAME_MAX);
     pr_changes_init(&e->changes, e->alloc);
-    pr_changes_init(&e->pending, e->alloc);
 }
 
 static int engine_build(pr_engine *e, const pr_engine_options *options) {
@@ -180,7 +179,6 @@ void pr_engine_free(pr_engine *e) {
     pr_actions_free(e);
     if (e->own.log) pr_log_free(e->own.log);
     pr_changes_free(&e->changes);
-    pr_changes_free(&e->pending);
     pr_decoder_free(e->decoder);
     pr_store_free(e->store);
     for (size_t i = 0; i < e->seeds_size; i++)
@@ -242,7 +240,7 @@ static void fire(pr_engine *e, pr_timer *timer) {
     case PR_TIMER_HEARTBEAT: pr_heartbeat_tick(e); break;
     case PR_TIMER_NEWS: pr_heartbeat_extra(e); break;
     case PR_TIMER_FLUSH: pr_flush(e); break;
-    case PR_TIMER_RETRY: pr_pending_show(e); break;
+    case PR_TIMER_RETRY: break; /* what a turn does anyway */
     case PR_TIMER_LIVENESS: pr_member_timer(e, timer->owner); break;
     case PR_TIMER_REQUEST: pr_request_timeout(e, timer->owner); break;
     case PR_TIMER_DIAL: pr_dial_fire(e, timer->owner); break;
@@ -255,7 +253,7 @@ void pr_engine_tick(pr_engine *e, pr_time now) {
     pr_timer *timer;
     while ((timer = pr_timers_due(&e->timers, e->now.mono_ms))) fire(e, timer);
     pr_local_expire(e);
-    if (pr_pending_show(e) == 0 && !e->sweeps_held && !(pr_sweep_slice(e) && pr_grace_slice(e)))
+    if (!e->sweeps_held && !(pr_sweep_slice(e) && pr_grace_slice(e)))
         pr_timer_set(&e->timers, &e->retry, e->now.mono_ms + PR_MEMORY_MS);
     pr_engine_settle_event(e);
 }

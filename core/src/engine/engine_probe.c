@@ -2,7 +2,7 @@
 #include "engine_probe.h"
 #include "engine_state.h"
 
-static void look(const pr_copy *copy, bool own, bool pending, pr_engine_log_probe *out) {
+static void look(const pr_copy *copy, bool own, pr_engine_log_probe *out) {
     const pr_member *member = copy->member;
     out->log = copy->log;
     out->inst = copy->inst;
@@ -12,23 +12,23 @@ static void look(const pr_copy *copy, bool own, bool pending, pr_engine_log_prob
     out->returning = member != NULL && pr_member_up(member) && member->returning;
     out->awaited = member != NULL && member->has_version ? member->version : 0;
     out->shown = copy->target;
-    out->sweeping = pr_node_linked(&copy->sweep) || pending;
+    out->sweeping = pr_node_linked(&copy->sweep);
 }
 
 size_t pr_engine_probe_logs(const pr_engine *e, pr_engine_log_probe *out, size_t room) {
     size_t size = 0;
-    if (size < room) look(&e->own, true, false, &out[size]);
+    if (size < room) look(&e->own, true, &out[size]);
     size++;
     for (const pr_node *node = e->members.next; node != &e->members; node = node->next) {
         const pr_member *member = node->owner;
         if (member->copy == NULL) continue;
-        if (size < room) look(member->copy, false, e->pending_copy == member->copy, &out[size]);
+        if (size < room) look(member->copy, false, &out[size]);
         size++;
     }
     for (const pr_node *node = e->sweeps.next; node != &e->sweeps; node = node->next) {
         const pr_copy *copy = node->owner;
         if (copy->member != NULL || copy == &e->own) continue;
-        if (size < room) look(copy, false, e->pending_copy == copy, &out[size]);
+        if (size < room) look(copy, false, &out[size]);
         size++;
     }
     return size;

@@ -13,7 +13,7 @@ typedef struct pr_engine_log_probe {
     bool up;        /* UP or SUSPECT */
     bool returning; /* up, and hidden until asof >= V */
     bool shown;     /* the target of its entries */
-    bool sweeping;  /* entries whose flag differs from the target may remain, or a frame waits for memory */
+    bool sweeping;  /* entries whose flag differs from the target may remain */
     bool detached;  /* replaced, left or permdown: swept away */
 } pr_engine_log_probe;
 

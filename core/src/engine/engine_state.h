@@ -48,7 +48,7 @@ enum pr_timer_kind {
     PR_TIMER_HEARTBEAT,
     PR_TIMER_NEWS, /* a newcomer is told of before the next heartbeat */
     PR_TIMER_FLUSH,
-    PR_TIMER_RETRY, /* memory was short: pending changes and pumps again */
+    PR_TIMER_RETRY, /* memory was short: sweeps and pumps again */
     PR_TIMER_LIVENESS,
     PR_TIMER_REQUEST,
     PR_TIMER_DIAL,
@@ -255,10 +255,8 @@ struct pr_engine {
     int synced;
     pr_twin twins[PR_TWINS_MAX];
     size_t twins_size;
-    /* an applied frame whose diff could not be reserved */
-    pr_changes changes, pending;
-    pr_copy *pending_copy;
     /* scratch */
+    pr_changes changes; /* of the frame that is being taken */
     pr_record *records;
     size_t records_room;
     uint64_t *insts;
@@ -392,7 +390,6 @@ int pr_live_take(pr_engine *, pr_peer *, const pr_live *);
 int pr_segment_merge(pr_engine *, pr_member *, pr_peer *, const pr_segment *); /* it may come from there */
 int pr_live_merge(pr_engine *, pr_member *, pr_peer *, const pr_live *);
 int pr_logdef_take(pr_engine *, pr_peer *, const pr_logdef *);
-int pr_pending_show(pr_engine *); /* 0, or ENOMEM: still waiting */
 
 /* ---- leave_grace.c ---- */
 void pr_show(pr_engine *, pr_id);

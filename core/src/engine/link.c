@@ -402,7 +402,7 @@ int pr_engine_bytes(pr_engine *e, pr_link id, const uint8_t *data, size_t size, 
         *consumed = size;
         return 0;
     }
-    if (peer->retry_at > e->now.mono_ms || answers_wait(e, peer) || pr_pending_show(e)) return 0;
+    if (peer->retry_at > e->now.mono_ms || answers_wait(e, peer)) return 0;
     e->broken_text = NULL;
     int rc;
     if (peer->phase == PR_PHASE_PREAMBLE)

@@ -10,9 +10,8 @@
 static int begin(pr_engine *e, pr_time now) {
     pr_engine_note_local(e, now);
     if (e->left || e->yielded) return PRESENCE_ECLOSED;
-    int rc = pr_pending_show(e);
-    if (!rc) pr_local_expire(e);
-    return rc;
+    pr_local_expire(e);
+    return 0;
 }
 
 static void finish(pr_engine *e) {

@@ -3,8 +3,8 @@
  * Happy path: the frame is of a log held here and asked for on this link; it is applied, what it changed is shown, the
  * request is answered, and feeds of the same log go on.
  * Failures: not asked for: dropped and counted. Our own log, an index without LOGDEF, an entity older than held: the
- * link closes. A gap: one REQ. Over a limit: the log is refused for a minute. No memory: nothing was changed, or the
- * changes wait until their diff can be made; nothing is read meanwhile.
+ * link closes. A gap: one REQ. Over a limit: the log is refused for a minute. No memory, not even for its
+ * diff: nothing was changed, and the link is read again after a second.
  */
 #include "engine_state.h"
 
@@ -46,27 +46,14 @@ static void show_change(pr_engine *e, const pr_copy *copy, pr_change *change) {
     }
 }
 
-static size_t text_of(const pr_changes *changes) {
-    size_t bytes = changes->bytes;
-    return bytes < SIZE_MAX / 2 ? bytes : SIZE_MAX / 2;
-}
-
-/* The diff of e->pending; ENOMEM leaves it waiting. */
-int pr_pending_show(pr_engine *e) {
-    if (!e->pending_copy) return 0;
-    if (pr_diff_begin(e->store, e->pending.size, text_of(&e->pending))) {
-        e->memory_failed = true;
-        pr_timer_set(&e->timers, &e->retry, e->now.mono_ms + PR_MEMORY_MS);
-        return PRESENCE_ENOMEM;
-    }
-    for (size_t i = 0; i < e->pending.size; i++) show_change(e, e->pending_copy, &e->pending.items[i]);
+/* The diff of e->changes; memory for it was reserved before the frame was applied. */
+static void show_changes(pr_engine *e, const pr_copy *copy) {
+    pr_changes *changes = &e->changes;
+    if (pr_diff_begin(e->store, changes->size, changes->bytes)) e->memory_failed = true;
+    for (size_t i = 0; i < changes->size; i++) show_change(e, copy, &changes->items[i]);
     pr_action_diffs(e, pr_diff_finish(e->store));
-    for (size_t i = 0; i < e->pending.size; i++)
-        if (e->pending.items[i].kind == PR_CHANGE_UPDATE) pr_store_meta_release(e->store, &e->pending.items[i].old);
-    e->pending.size = 0;
-    e->pending.bytes = 0;
-    e->pending_copy = NULL;
-    return 0;
+    for (size_t i = 0; i < changes->size; i++)
+        if (changes->items[i].kind == PR_CHANGE_UPDATE) pr_store_meta_release(e->store, &changes->items[i].old);
 }
 
 /* ---- who may send what ---- */
@@ -102,11 +89,7 @@ static int refuse(pr_engine *e, pr_member *m, pr_peer *peer) {
 }
 
 static int applied(pr_engine *e, pr_member *m, pr_peer *peer, bool segment, bool more) {
-    pr_changes swap = e->pending; /* empty, keeps its room */
-    e->pending = e->changes;
-    e->changes = swap;
-    e->pending_copy = m->copy;
-    pr_pending_show(e);
+    show_changes(e, m->copy);
     pr_member_maybe(e, m);
     pr_request_progress(e, m, segment);
     if (more) {
@@ -135,7 +118,6 @@ static int outcome(pr_engine *e, pr_member *m, pr_peer *peer, int rc, uint64_t v
 int pr_segment_merge(pr_engine *e, pr_member *m, pr_peer *peer, const pr_segment *segment) {
     if (pr_store_size(e->store) + segment->ups_size > e->options.entries_max) return refuse(e, m, peer);
     if (segment->count_hint) pr_store_presize(e->store, segment->count_hint < 1048576 ? segment->count_hint : 1048576);
-    e->changes.size = e->changes.bytes = 0;
     int rc = pr_log_apply_segment(m->copy->log, segment, &e->changes);
     if (rc != PR_APPLIED) return outcome(e, m, peer, rc, segment->T2);
     e->stats.segments_applied++;
@@ -149,7 +131,6 @@ int pr_segment_take(pr_engine *e, pr_peer *peer, const pr_segment *segment) {
 }
 
 int pr_live_merge(pr_engine *e, pr_member *m, pr_peer *peer, const pr_live *live) {
-    e->changes.size = e->changes.bytes = 0;
     int rc = pr_log_apply_live(m->copy->log, live, &e->changes);
     if (rc != PR_APPLIED) return outcome(e, m, peer, rc, live->w);
     e->stats.lives_applied++;

@@ -3,8 +3,10 @@
  * Happy path: the frame starts a pass (lo == 0) or continues ours (lo == live_pos); held entities of (lo, hi] that are
  * not named leave; floor rises; the pass goes on at hi, or ends and asof is the version it started at.
  * Not taken: nothing held, older than what is known, or asof is already there: stale. Another part of a pass: gap.
- * Broken: lo, hi, w or the eids are out of order: EPROTOCOL. No memory for the list of leaves: ENOMEM, nothing changed.
+ * Broken: lo, hi, w or the eids are out of order: EPROTOCOL. No memory for the list of leaves or their diff:
+ * ENOMEM, nothing changed.
  */
+#include "diff.h"
 #include "log_state.h"
 
 static bool well_formed(const pr_live *f) {
@@ -44,7 +46,7 @@ int pr_log_apply_live(pr_log *log, const pr_live *f, pr_changes *out) {
     if (s->have == 0 || (f->w < s->floor && pr_rule(PR_RULE_live_floor)) || (!s->live && s->asof >= f->w))
         return PR_STALE;
     if (f->lo != 0 && (!s->live || f->lo != s->live_pos) && pr_rule(PR_RULE_live_continues)) return PR_GAP;
-    if (collect_dead(log, f, out) != 0) {
+    if (collect_dead(log, f, out) != 0 || pr_diff_reserve(log->store, out->size, out->bytes) != 0) {
         out->size = out->bytes = 0;
         return PRESENCE_ENOMEM;
     }

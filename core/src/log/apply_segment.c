@@ -1,12 +1,14 @@
 /* Applying SEG (x, T) -> (x', T'): the accept rule and the merge (protocol.md 3.6).
  *
- * Happy path: the frame fits the state; its entities are looked up; what will leave is listed; new entities and values
- * are put into the store and the indexes; then, with nothing left that can fail, old moves and the dead are taken out,
- * removals are remembered and the state moves to (x', T').
+ * Happy path: the frame fits the state; its entities are looked up; what will leave is listed; memory for the diff is
+ * reserved, so that nothing is listed before it can be told; new entities and values are put into the store and the
+ * indexes; then, with nothing left that can fail, old moves and the dead are taken out, removals are remembered and the
+ * state moves to (x', T').
  * Not taken: stale (nothing new), gap (does not fit, or a patch of an entity not held): nothing is touched.
  * Broken: order, ranges, one entity twice, an entity older than held or with another topic or key: EPROTOCOL.
  * No memory on the way: what was put in is taken back in reverse order, ENOMEM.
  */
+#include "diff.h"
 #include "log_state.h"
 #include <stdlib.h>
 
@@ -233,6 +235,7 @@ static int take(pr_log *log, const pr_segment *f, pr_changes *out) {
     result = sort_eids(log, f);
     if (result) return result;
     result = collect_dead(log, f, out, joins + updates);
+    if (!result) result = pr_diff_reserve(log->store, out->size, out->bytes);
     if (result) return result;
     result = put_ups(log, f, out, joins);
     if (result) return result;

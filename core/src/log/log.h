@@ -67,8 +67,9 @@ enum pr_applied {
     PR_STALE = 1,
     PR_GAP = 2 /* PRESENCE_EPROTOCOL: an entity older than held; ENOMEM: nothing changed */
 };
-/* What a frame did, in the order it must be shown. The entries of LEAVE are out of the log but still in the store: the
- * caller hides them if visible and calls pr_store_remove. `old` of UPDATE is released by the caller. */
+/* What a frame did, in the order it must be shown; memory for the diff of it is reserved (pr_diff_reserve). The entries
+ * of LEAVE are out of the log but still in the store: the caller hides them if visible and calls pr_store_remove. `old`
+ * of UPDATE is released by the caller. */
 enum pr_change_kind { PR_CHANGE_JOIN = 1, PR_CHANGE_UPDATE = 2, PR_CHANGE_LEAVE = 3 };
 typedef struct pr_change {
     pr_id entry;

@@ -269,26 +269,15 @@ static void forget_floors(const pr_sim *sim, sim_process *process) {
     }
 }
 
-/* Nothing is held but the entries of the logs, and removed ones whose diff waits for memory. */
+/* Nothing is held but the entries of the logs. */
 static void check_store(pr_sim *sim, const sim_process *process, const pr_engine_log_probe *probes, size_t size) {
     const pr_store *store = pr_engine_store(process->engine);
     size_t held = 0;
-    bool waits = false;
-    for (size_t i = 0; i < size; i++) {
+    for (size_t i = 0; i < size; i++)
         if (probes[i].log != NULL) held += pr_log_size(probes[i].log);
-        waits |= probes[i].sweeping;
-    }
-    if (held > pr_store_size(store) || (held < pr_store_size(store) && !waits))
+    if (held != pr_store_size(store))
         pr_sim_fail(sim, "host %d holds %zu entries in logs, %zu in its store", process->host, held,
                     pr_store_size(store));
-}
-
-/* Without memory for its diff an update that was applied is listed before it is told: topics are compared afterwards.
- */
-static bool diff_waits(const sim_process *process, const pr_engine_log_probe *probes, size_t size) {
-    for (size_t i = 0; i < size && process->starved; i++)
-        if (probes[i].sweeping) return true;
-    return false;
 }
 
 void sim_check(pr_sim *sim, sim_process *process) {
@@ -302,7 +291,7 @@ void sim_check(pr_sim *sim, sim_process *process) {
         return;
     }
     bool all = process->turns % LIST_EVERY == 0;
-    if ((process->view.changed != 0 || all) && !diff_waits(process, probes, logs)) check_lists(sim, process, all);
+    if (process->view.changed != 0 || all) check_lists(sim, process, all);
     check_own(sim, process);
     for (size_t i = 0; i < logs && sim->failure[0] == 0; i++) check_log(sim, process, &probes[i]);
     check_store(sim, process, probes, logs);

@@ -62,7 +62,7 @@ static size_t block_bound(const pr_store *s, size_t changes, size_t bytes) {
 
 static bool watching(const pr_store *s) { return s->watch_all || s->watched; }
 
-int pr_diff_begin(pr_store *s, size_t changes, size_t bytes) {
+int pr_diff_reserve(pr_store *s, size_t changes, size_t bytes) {
     pr_changing *c = &s->changing;
     /* each change may be a join that ends the wait of another entry */
     size_t more = changes < pr_lingers_size(s) ? changes : pr_lingers_size(s), text = pr_lingers_text(s, more);
@@ -72,8 +72,13 @@ int pr_diff_begin(pr_store *s, size_t changes, size_t bytes) {
     if (watching(s) && (!reserve_text(s, bytes) ||
                         !pr_changing_reserve_block(s, block_bound(s, c->size + changes, c->text_size + bytes))))
         return PRESENCE_ENOMEM;
-    c->open = true;
     return 0;
+}
+
+int pr_diff_begin(pr_store *s, size_t changes, size_t bytes) {
+    int rc = pr_diff_reserve(s, changes, bytes);
+    if (rc == 0) s->changing.open = true;
+    return rc;
 }
 
 static uint32_t touch_topic(pr_store *s, pr_id id) {

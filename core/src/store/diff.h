@@ -31,6 +31,8 @@ typedef struct pr_diff {
 /* Memory for the diff of up to `changes` changes holding `bytes` of text is reserved first, so that finish cannot
  * fail half way: ENOMEM here means nothing has been changed. */
 int pr_diff_begin(pr_store *, size_t changes, size_t bytes);
+/* The same memory, for a begin of the same numbers before any other diff: that one cannot fail. */
+int pr_diff_reserve(pr_store *, size_t changes, size_t bytes);
 void pr_diff_show(pr_store *, pr_id); /* join: flag set */
 void pr_diff_update(pr_store *, pr_id, uint64_t old_dot,
                     presence_str old_meta);           /* a visible entry, after pr_store_set */
