@@ -317,7 +317,7 @@ static void bad_settings(void **state) {
 }
 
 static void write_text(const char *path, const char *text) {
-    char new[160];
+    char new[256];
     snprintf(new, sizeof new, "%s.new", path);
     FILE *file = fopen(new, "w");
     assert_non_null(file);
