@@ -205,9 +205,11 @@ PRESENCE_API int presence_config_set_log(presence_config *, void (*log)(int leve
  * again or freed. On failure *out is NULL and presence_config_message says why. */
 PRESENCE_API int presence_tracker_open(presence_config *, presence_tracker **out);
 /* Tells the other members, flushes for at most timeout_ms, joins the threads. Idempotent. Afterwards calls
- * return ECLOSED, but the STOPPED event can still be drained. ETHREAD inside a callback. */
+ * return ECLOSED, but the STOPPED event can still be drained. ETHREAD inside a callback. ETIMEDOUT, at most 3 s
+ * after timeout_ms: a callback of yours does not return; stop may be called again. */
 PRESENCE_API int presence_tracker_stop(presence_tracker *, int timeout_ms);
-PRESENCE_API void presence_tracker_close(presence_tracker *); /* stops if needed, frees; NULL ok */
+/* Stops if needed, with 1 s to flush, and frees. Waits for callbacks that run to return. NULL ok. */
+PRESENCE_API void presence_tracker_close(presence_tracker *);
 /* The advertised or bound host:port; "" when dial-only. ELIMIT: size is too small. */
 PRESENCE_API int presence_tracker_address(presence_tracker *, char *buf, size_t size);
 /* Waits until synced (0) or alone (1: no seed could be reached). ETIMEDOUT, ECLOSED. timeout_ms < 0: for ever. */
