@@ -28,6 +28,7 @@ LANGUAGES = {
     "python": [".venv/bin/python", "examples/roster.py"],
     "node": ["node", "examples/roster.mjs"],
 }
+WITH_US = ["setpriv", "--pdeathsig", "KILL"]  # a server of ours ends with us, however we end
 CONNECTIONS = 30
 WITH_PAGE = {"python": "Python", "node": "Node"}
 KILLED_S = 4  # between a kill that the page asked for and the restart
@@ -51,7 +52,7 @@ class Server:
         if self.language in WITH_PAGE:
             settings.append(f"page={self.page}")
         self.process = await asyncio.create_subprocess_exec(
-            *LANGUAGES[self.language], str(self.port), *settings, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+            *WITH_US, *LANGUAGES[self.language], str(self.port), *settings, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
         line = (await asyncio.wait_for(self.process.stdout.readline(), 20)).decode().split()
         if len(line) != 3 + (self.language in WITH_PAGE) or line[0] != "ready":
             raise RuntimeError(f"the {self.language} server did not start")

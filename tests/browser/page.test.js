@@ -22,6 +22,7 @@ const COMMANDS = {
   node: [process.execPath, 'examples/roster.mjs'],
   c: ['build/roster']
 }
+const WITH_US = ['setpriv', '--pdeathsig', 'KILL'] // a server ends with the test, however that ends
 const WIDE = { viewport: { width: 1280, height: 900 } }
 const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true }
 
@@ -36,7 +37,7 @@ class Server {
   async start (...others) {
     const settings = [`name=${this.name}`, `listen=${this.address}`, 'cluster=browser', `join=${others.map(other => other.address)}`]
     if (this.name !== 'c') settings.push(`page=${this.page}`)
-    const [command, ...words] = [...COMMANDS[this.name], String(this.port), ...settings.filter(text => text !== 'join=')]
+    const [command, ...words] = [...WITH_US, ...COMMANDS[this.name], String(this.port), ...settings.filter(text => text !== 'join=')]
     this.process = spawn(command, words, { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'] })
     this.ended = once(this.process, 'exit')
     const lines = readline.createInterface({ input: this.process.stdout })

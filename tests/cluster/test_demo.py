@@ -1,4 +1,4 @@
-"""Ctrl-C ends the demo and its children."""
+"""However the demo ends, its children end with it."""
 
 import os
 import pathlib
@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+import pytest
 from conftest import until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -20,7 +21,8 @@ def alive(pid):
     return True
 
 
-def test_ctrl_c_ends_the_children():
+@pytest.mark.parametrize("end, code", [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
+def test_its_end_ends_the_children(end, code):
     with subprocess.Popen([sys.executable, "ci/demo.py", "--once"], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           text=True) as demo:
         pids = []
@@ -29,7 +31,7 @@ def test_ctrl_c_ends_the_children():
             assert line, "the demo ended by itself"
             pids += map(int, re.findall(r" pid (\d+)", line))
         assert all(map(alive, pids))
-        demo.send_signal(signal.SIGINT)
+        demo.send_signal(end)
         rest = demo.communicate(timeout=30)[0]
-        assert demo.returncode == 130, rest
+        assert demo.returncode == code, rest
         until(lambda: not any(map(alive, pids)), "all children ended")

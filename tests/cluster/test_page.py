@@ -19,6 +19,7 @@ from websockets.sync.client import connect
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SERVERS = {"python": [sys.executable, "examples/roster.py"], "node": ["node", "examples/roster.mjs"]}
 LANGUAGES = list(SERVERS)
+WITH_US = ["setpriv", "--pdeathsig", "KILL"]  # it ends with the test, however that ends
 LONG_S = 60  # a deadline only: processes start, the demo waits a while before it starts one again
 ADA = {"name": "Ada", "status": "online", "typing": False, "note": "", "device": "Test"}
 
@@ -26,8 +27,8 @@ ADA = {"name": "Ada", "status": "online", "typing": False, "note": "", "device":
 class Server:
     def __init__(self, language, *settings):
         self.language, self.lines = language, queue.SimpleQueue()
-        self.process = subprocess.Popen([*SERVERS[language], "0", f"name={language}", "cluster=page", "listen=127.0.0.1:0", "page=0",
-                                         *settings], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([*WITH_US, *SERVERS[language], "0", f"name={language}", "cluster=page", "listen=127.0.0.1:0",
+                                         "page=0", *settings], cwd=ROOT, stdout=subprocess.PIPE, text=True)
         self.reader = threading.Thread(target=lambda: [self.lines.put(line) for line in self.process.stdout])
         self.reader.start()
         _, _, self.address, self.page = self.lines.get(timeout=LONG_S).split()
@@ -170,7 +171,8 @@ def alive(pid):
 
 
 def test_the_demo_kills_and_starts_again_what_a_page_asks_for():
-    with subprocess.Popen([sys.executable, "ci/demo.py", "--page"], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as demo:
+    with subprocess.Popen([*WITH_US, sys.executable, "ci/demo.py", "--page"], cwd=ROOT, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, text=True) as demo:
         try:
             said = ""
             while "from Node" not in said:

@@ -14,10 +14,12 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMMANDS = {"c": [str(ROOT / "build/roster")], "python": [sys.executable, str(ROOT / "examples/roster.py")],
             "node": ["node", str(ROOT / "examples/roster.mjs")]}
 
+WITH_US = ["setpriv", "--pdeathsig", "KILL"]  # it ends with the test, however that ends
+
 
 @pytest.fixture(params=COMMANDS)
 def port(request):
-    with subprocess.Popen([*COMMANDS[request.param], "0", "name=r"], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([*WITH_US, *COMMANDS[request.param], "0", "name=r"], stdout=subprocess.PIPE, text=True) as process:
         yield int(process.stdout.readline().split()[1])
         process.terminate()
         assert process.wait(10) == 0

@@ -27,6 +27,7 @@ EXAMPLES = {
     "django": [*UVICORN, "app:application"],
     "node-ws": ["node", "server.mjs"],
 }
+WITH_US = ["setpriv", "--pdeathsig", "KILL"]  # it ends with the test, however that ends
 DEADLINE_S = 20
 
 
@@ -60,7 +61,7 @@ class Server:
                        **{f"LIBPRESENCE_{name.upper()}": value for name, value in options.items()}}
         self.log = queue.SimpleQueue()
         self.clients = contextlib.ExitStack()
-        self.process = subprocess.Popen(EXAMPLES[example], cwd=folder, env=environment, stdout=subprocess.PIPE,
+        self.process = subprocess.Popen([*WITH_US, *EXAMPLES[example]], cwd=folder, env=environment, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT, text=True)
         self.reader = threading.Thread(target=self.read)
         self.reader.start()

@@ -30,7 +30,10 @@ for (const [language, write] of Object.entries(SERVERS)) {
   test(`the server in ${language}`, async t => {
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'phoenix-docs-'))
     const [program, parameters] = write(folder)
-    const child = spawn(program, parameters, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn('setpriv', ['--pdeathsig', 'KILL', program, ...parameters], { // it ends with the test
+      cwd: folder,
+      stdio: ['ignore', 'pipe', 'pipe']
+    })
     const ended = new Promise(resolve => child.on('close', resolve))
     atEnd(t, async () => {
       child.kill()
