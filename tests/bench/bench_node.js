@@ -1,5 +1,5 @@
 // The Node package: calls, lists, delivery, and the Node side of the latency between languages.
-// usage: bench_node.js calls [N] | subscribe | read COUNT | write COUNT ADDRESS
+// usage: bench_node.js calls [N] | memory [N] | subscribe | read COUNT | write COUNT ADDRESS
 'use strict'
 const { Presence } = require('../../node')
 
@@ -44,6 +44,36 @@ async function calls (count) {
   start = cpu()
   for (let i = 0; i < 500; i++) await users.list('list')
   report('node.list.100', (cpu() - start) / 500 * 1e6, 'us')
+  await users.stop()
+}
+
+// Bytes of memory this process has, what JavaScript and the library hold alike.
+function resident () {
+  require('node:v8').setFlagsFromString('--expose-gc')
+  const gc = require('node:vm').runInNewContext('gc')
+  gc(); gc()
+  return process.memoryUsage.rss()
+}
+
+// The texts are made one by one and dropped, so what stays is what a presence costs.
+async function memory (count) {
+  const [topic, key, meta] = [
+    i => 'room:' + String(Math.floor(i / TOPIC_ENTRIES)).padStart(8, '0'),
+    i => 'u' + String(i).padStart(10, '0'),
+    (i, status) => ({ status, at: 1000000000 + i, d: 1 })
+  ]
+  const users = await Presence.start({ listen: '' })
+  const owners = Array.from({ length: OWNERS }, () => users.owner())
+  // first the code is compiled and the heap has grown to what calls need
+  for (let i = 0; i < 20000; i++) {
+    users.track(owners[0], 'first', key(i), meta(i, 'online'))
+    users.update(owners[0], 'first', key(i), meta(i, 'absent'))
+  }
+  const before = resident()
+  for (let i = 0; i < count; i++) users.track(owners[i % OWNERS], topic(i), key(i), meta(i, 'online'))
+  report('node.memory.0', (resident() - before) / count, 'B')
+  for (let i = 0; i < count; i++) users.update(owners[i % OWNERS], topic(i), key(i), meta(i, 'absent'))
+  report('node.memory.100', (resident() - before) / count, 'B')
   await users.stop()
 }
 
@@ -103,9 +133,10 @@ async function write (count, address) {
 const [what, first, second] = process.argv.slice(2)
 const modes = {
   calls: () => calls(Number(first || 100000)),
+  memory: () => memory(Number(first || 400000)),
   subscribe,
   read: () => read(Number(first)),
   write: () => write(Number(first), second)
 }
 if (modes[what]) modes[what]()
-else { console.error('usage: bench_node.js calls [N] | subscribe | read COUNT | write COUNT ADDRESS'); process.exitCode = 2 }
+else { console.error('usage: bench_node.js calls [N] | memory [N] | subscribe | read COUNT | write COUNT ADDRESS'); process.exitCode = 2 }

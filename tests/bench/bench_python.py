@@ -1,10 +1,12 @@
 """The Python package: calls, lists, delivery, and the Python side of the latency between languages.
 
-usage: bench_python.py calls [N] | dict [N] | subscribe | read COUNT | write COUNT ADDRESS
+usage: bench_python.py calls [N] | dict [N] | memory [N] | subscribe | read COUNT | write COUNT ADDRESS
 """
 
 import asyncio
+import gc
 import itertools
+import os
 import sys
 import time
 
@@ -96,6 +98,29 @@ def yardstick(count):
     report("python.dict", count / (cpu() - start), "/s")
 
 
+def resident():
+    """Bytes of memory this process has, what Python and the library hold alike."""
+    gc.collect()
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def memory(count):
+    """The texts are made one by one and dropped, so what stays is what a presence costs."""
+    meta = lambda i, status: {"status": status, "at": 1000000000 + i, "d": 1}
+    topic, key = (lambda i: f"room:{i // TOPIC_ENTRIES:08}"), (lambda i: f"u{i:010}")
+    with Tracker(listen="") as users:
+        owners = [users.owner() for _ in range(OWNERS)]
+        users.track(owners[0], "first", "first", meta(0, "online"))
+        before = resident()
+        for i in range(count):
+            users.track(owners[i % OWNERS], topic(i), key(i), meta(i, "online"))
+        report("python.memory.0", (resident() - before) / count, "B")
+        for i in range(count):
+            users.update(owners[i % OWNERS], topic(i), key(i), meta(i, "absent"))
+        report("python.memory.100", (resident() - before) / count, "B")
+
+
 async def subscribe():
     """Every diff is one join; tracked in bursts outside the time, so that delivery alone is measured."""
     bursts, size, took = 20, 1000, 0.0
@@ -144,6 +169,8 @@ def main(what="", *arguments):
         calls(int(*arguments or (100000,)))
     elif what == "dict":
         yardstick(int(*arguments or (100000,)))
+    elif what == "memory":
+        memory(int(*arguments or (400000,)))
     elif what == "subscribe":
         asyncio.run(subscribe())
     elif what == "read":

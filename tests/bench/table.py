@@ -128,11 +128,15 @@ ROWS += [
     rate("python.track_many", "Python: track_many of 100", "track"),
     rate("python.count", "Python: count"),
     cost("python.list.100", "Python: list of 100", "us"),
+    cost("python.memory.0", "Python: memory per presence, not updated", "B"),
+    cost("python.memory.100", "Python: memory per presence, all updated", "B"),
     rate("python.subscribe", "Python: subscribe", unit="diffs/s"),
     rate("node.track", "Node: track", "track", 300_000),
     rate("node.update", "Node: update", "update"),
     rate("node.track_many", "Node: trackMany of 100", "track"),
     cost("node.list.100", "Node: list of 100", "us"),
+    cost("node.memory.0", "Node: memory per presence, not updated", "B"),
+    cost("node.memory.100", "Node: memory per presence, all updated", "B"),
     rate("node.subscribe", "Node: subscribe", unit="diffs/s"),
 ]
 
@@ -217,9 +221,9 @@ def groups(build):
         for reader in LANGUAGES:
             made[f"latency.{writer}.{reader}"] = lambda w=writer, r=reader: latency(build, w, r)
     made["bystanders"] = lambda: run(program("bench_bystanders"))
-    for what in ("dict", "calls", "subscribe"):
+    for what in ("dict", "calls", "memory", "subscribe"):
         made[f"python.{what}"] = lambda what=what: run(sys.executable, python, what)
-    for what in ("calls", "subscribe"):
+    for what in ("calls", "memory", "subscribe"):
         made[f"node.{what}"] = lambda what=what: run("node", node, what)
     return made
 
