@@ -185,6 +185,10 @@ export interface Options extends Hooks {
   fetchConcurrency?: number
   keyBytes?: number
   topicBytes?: number
+  /** Quotas of local track; 0, the default: any number. */
+  memberEntries?: number
+  topicEntries?: number
+  keyMetas?: number
   metaBytes?: number
   logLevel?: 'error' | 'warning' | 'info' | 'debug'
   /** 16 to 256 bytes; several while one replaces another: the first to dial with, all are accepted. */

@@ -57,6 +57,7 @@ static const struct {
     {"ownerClose", pn_owner_close},
     {"track", pn_track},
     {"trackMany", pn_track_many},
+    {"trackCheck", pn_track_check},
     {"update", pn_update},
     {"untrack", pn_untrack},
     {"list", pn_list},

@@ -84,6 +84,7 @@ napi_value pn_owner_touch(napi_env, napi_callback_info);
 napi_value pn_owner_close(napi_env, napi_callback_info);
 napi_value pn_track(napi_env, napi_callback_info);
 napi_value pn_track_many(napi_env, napi_callback_info);
+napi_value pn_track_check(napi_env, napi_callback_info);
 napi_value pn_update(napi_env, napi_callback_info);
 napi_value pn_untrack(napi_env, napi_callback_info);
 

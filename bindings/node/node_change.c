@@ -174,3 +174,17 @@ napi_value pn_track_many(napi_env env, napi_callback_info info) {
     free_batch(&b);
     return out;
 }
+
+/* trackCheck(handle, owner, flat) -> the name of the limit that allows no more of such items, or "" */
+napi_value pn_track_check(napi_env env, napi_callback_info info) {
+    napi_value argv[3];
+    presence_owner owner;
+    batch b = {0};
+    const char *option = "";
+    presence_tracker *tracker = pn_arguments(env, info, 3, argv) ? pn_open_of(env, argv[0]) : NULL;
+    if (tracker && pn_read_owner(env, argv[1], &owner) && read_batch(env, argv[2], &b) == 0)
+        presence_track_check(tracker, owner, b.items, b.count, NULL, &option);
+    napi_value out = pn_cstring(env, option);
+    free_batch(&b);
+    return out;
+}

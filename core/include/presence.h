@@ -229,6 +229,10 @@ PRESENCE_API int presence_track(presence_tracker *, presence_owner, presence_str
 /* All or nothing; failed_index (may be NULL) names the first bad item. */
 PRESENCE_API int presence_track_many(presence_tracker *, presence_owner, const presence_item *, size_t count,
                                      presence_ref *out_or_null, size_t *failed_index);
+/* What presence_track_many would give now, but for a lack of memory; nothing changes. *option (may be NULL): the name
+ * of the option, or limit, that an ELIMIT is about, else "". */
+PRESENCE_API int presence_track_check(presence_tracker *, presence_owner, const presence_item *, size_t count,
+                                      size_t *failed_index, const char **option);
 /* The same text as held changes nothing: same ref, no diff. */
 PRESENCE_API int presence_update(presence_tracker *, presence_owner, presence_str topic, presence_str key,
                                  presence_str meta, presence_ref *out_or_null);

@@ -164,8 +164,10 @@ class Presence extends EventEmitter {
     const topicName = topicText(topic)
     const keyName = keyText(key)
     const text = metaText(meta)
-    const ref = native.track(handle, this.#owners.idFor(owner), topicName, keyName, text)
-    return typeof ref === 'string' ? ref : this.#tracker.check(ref, topicName, keyName, text)
+    const id = this.#owners.idFor(owner)
+    const ref = native.track(handle, id, topicName, keyName, text)
+    if (typeof ref === 'string') return ref
+    throw this.#tracker.refused(ref, id, [topicName, keyName, text], 0)
   }
 
   trackMany (owner, items) {
@@ -175,10 +177,11 @@ class Presence extends EventEmitter {
     }
     const flat = []
     for (const item of items) flat.push(...flatItem(item, flat.length / 3))
-    const refs = native.trackMany(handle, this.#owners.idFor(owner), flat)
+    const id = this.#owners.idFor(owner)
+    const refs = native.trackMany(handle, id, flat)
     if (typeof refs[0] !== 'number') return refs
     const [number, index] = refs
-    throw Object.assign(this.#tracker.error(number, ...flat.slice(index * 3, index * 3 + 3)), { index })
+    throw Object.assign(this.#tracker.refused(number, id, flat, index), { index })
   }
 
   update (owner, topic, key, change, options) {

@@ -13,6 +13,7 @@ const { readOptions, optionOf } = require('./options.js')
 
 const FAREWELL_MS = 250
 const TIMED_OUT = -12
+const LIMIT = -11
 const live = new Set()
 
 /** Those that are open in this thread. */
@@ -46,6 +47,11 @@ class Tracker {
       topic_bytes: number('topic_bytes'),
       key_bytes: number('key_bytes'),
       meta_bytes: number('meta_bytes')
+    }
+    this.quotas = {
+      member_entries: number('member_entries'),
+      topic_entries: number('topic_entries'),
+      key_metas: number('key_metas')
     }
     this.queueBytes = number('queue_bytes')
     this.callbackQueue = number('callback_queue')
@@ -86,8 +92,16 @@ class Tracker {
     throw this.error(result, topic, key, meta)
   }
 
+  /** What a track of these items gave, at one of them. */
+  refused (number, owner, flat, index) {
+    const error = this.error(number, ...flat.slice(index * 3, index * 3 + 3))
+    const option = number === LIMIT && !error.option ? native.trackCheck(this.handle, owner, flat) : ''
+    if (!(option in this.quotas)) return error
+    return failure(number, `over the limit of option ${option}, ${this.quotas[option]}`, { option })
+  }
+
   error (number, topic = '', key = '', meta = '') {
-    if (number !== -11) return failure(number)
+    if (number !== LIMIT) return failure(number)
     const sizes = { topic_bytes: topic, key_bytes: key, meta_bytes: meta }
     for (const [option, text] of Object.entries(sizes)) {
       const size = Buffer.byteLength(text)

@@ -231,6 +231,20 @@ test('settings restrict, and the error names the option', async t => {
   assert.throws(() => users.update(owner, 'room:1', 'abcd', { text: 'x'.repeat(20) }), { code: 'LIMIT' })
 })
 
+test('quotas restrict what is tracked here, and the error names the option', async t => {
+  const users = await alone(t, { memberEntries: 4, topicEntries: 3, keyMetas: 2 })
+  const [a, b, c] = [users.owner(), users.owner(), users.owner()]
+  users.track(a, 't', 'k')
+  users.track(b, 't', 'k')
+  assert.throws(() => users.track(c, 't', 'k'), { code: 'LIMIT', option: 'key_metas', message: /key_metas, 2/ })
+  assert.throws(() => users.trackMany(c, [['t', 'a'], ['t', 'b']]), { code: 'LIMIT', option: 'topic_entries', index: 1 })
+  assert.throws(() => users.trackMany(c, [['u', 'a'], ['v', 'b'], ['w', 'c']]), { code: 'LIMIT', option: 'member_entries', index: 2 })
+  assert.equal(users.count('t'), 1)
+  users.update(a, 't', 'k', { n: 1 })
+  b.close()
+  users.track(c, 't', 'k')
+})
+
 test('errors are PresenceErrors with a code, a number and a name', async t => {
   const users = await alone(t)
   const error = (() => { try { users.track(users.owner(), '', 'a') } catch (e) { return e } })()

@@ -35,6 +35,7 @@ from ._values import plain
 
 logger = logging.getLogger("libpresence")
 
+QUOTAS = ("member_entries", "topic_entries", "key_metas")
 EVENT_DIFF, EVENT_RESYNC, EVENT_MEMBER, EVENT_SYNCED, EVENT_ERROR, EVENT_STOPPED = range(1, 7)
 EXIT_TIMEOUT_MS = 1000
 _LOG_LEVELS = {1: logging.ERROR, 2: logging.WARNING, 3: logging.INFO, 4: logging.DEBUG}
@@ -261,7 +262,7 @@ class Core:
         room, text = self._ref_room()
         code = lib.glue_track(self.pointer, owner, topic, len(topic), key, len(key), meta, len(meta), room)
         if code:
-            raise self._refused(code, topic, key, meta)
+            raise self._refused(code, topic, key, meta, owner, [(topic, key, meta)])
         ref: str = text[:].decode()
         self._refs.append((room, text))
         return ref
@@ -285,7 +286,7 @@ class Core:
         code = lib.glue_track_many(self.pointer, owner, b"".join(parts), sizes, len(items), refs, failed)
         if code:
             index = int(failed[0])
-            error = self._refused(code, *items[index]) if index < len(items) else self._error(code)
+            error = self._refused(code, *items[index], owner, items) if index < len(items) else self._error(code)
             error.index = index if index < len(items) else None
             raise error
         return _refs_of(refs, len(items))
@@ -378,14 +379,38 @@ class Core:
         lib.glue_text_free(out)
         return snapshot
 
-    def _refused(self, code: int, topic: bytes, key: bytes, meta: bytes) -> PresenceError:
+    def _refused(
+        self,
+        code: int,
+        topic: bytes,
+        key: bytes,
+        meta: bytes,
+        owner: int = 0,
+        items: list[tuple[bytes, bytes, bytes]] | None = None,
+    ) -> PresenceError:
         if code != LimitExceeded.code:
             return self._error(code)
         for option, value in (("topic_bytes", topic), ("key_bytes", key), ("meta_bytes", meta)):
             limit = self.options.number(option)
             if len(value) > limit:
                 return LimitExceeded(f"{len(value)} bytes are over {option} = {limit}", option=option)
-        return self._error(code)
+        quota = self._quota(owner, items) if items else ""
+        if not quota:
+            return self._error(code)
+        return LimitExceeded(f"over {quota} = {self.options.number(quota)}", option=quota)
+
+    def _quota(self, owner: int, items: list[tuple[bytes, bytes, bytes]]) -> str:
+        """The option that allows no more of such items; "" when none does any more, or a limit of the protocol."""
+        array, kept, option = _new("presence_item[]", len(items)), [], _new("const char **")
+        for index, item in enumerate(items):
+            for name, part in zip(("topic", "key", "meta"), item, strict=True):
+                data = ffi.from_buffer("char[]", part)
+                kept.append(data)
+                text = getattr(array[index], name)
+                text.data, text.size = data, len(part)
+        code = lib.presence_track_check(self.pointer, owner, array, len(items), ffi.NULL, option)
+        named = str(_string(option[0]).decode()) if code == LimitExceeded.code else ""
+        return named if named in QUOTAS else ""
 
 
 def _refs_of(room: Any, count: int) -> list[str]:

@@ -141,6 +141,28 @@ def test_limits_name_the_option() -> None:
             tracker.update(owner, "t", "k", {"a": "x" * 100})
 
 
+def test_quotas_name_the_option() -> None:
+    with Tracker(**LOCAL, member_entries=4, topic_entries=3, key_metas=2) as tracker:
+        owners = [tracker.owner() for _ in range(3)]
+        tracker.track(owners[0], "t", "k")
+        tracker.track(owners[1], "t", "k")
+        with pytest.raises(libpresence.LimitExceeded, match="key_metas = 2") as caught:
+            tracker.track(owners[2], "t", "k")
+        assert caught.value.option == "key_metas"
+        with pytest.raises(libpresence.LimitExceeded, match="topic_entries = 3") as caught:
+            tracker.track_many(owners[2], [("t", "a", {}), ("t", "b", {})])
+        assert (caught.value.option, caught.value.index) == ("topic_entries", 1)
+        assert tracker.count("t", metas=True) == 2
+        with pytest.raises(libpresence.LimitExceeded, match="member_entries = 4") as caught:
+            tracker.track_many(owners[2], [("u", "a", {}), ("v", "b", {}), ("w", "c", {})])
+        assert (caught.value.option, caught.value.index) == ("member_entries", 2)
+        tracker.update(owners[0], "t", "k", {"n": 1})
+        owners[1].close()
+        tracker.track(owners[2], "t", "k")
+        for owner in owners:
+            owner.close()
+
+
 def test_tracked_twice_and_never(tracker: Any) -> None:
     owner, other = tracker.owner(), tracker.owner()
     tracker.track(owner, "t", "k")

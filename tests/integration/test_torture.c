@@ -138,6 +138,10 @@ static int owner_close(fixture *f) { return presence_owner_close(f->tracker, f->
 static int owner_close_lease(fixture *f) { return presence_owner_close(f->tracker, f->lease); }
 static int track_one(fixture *f) { return presence_track(f->tracker, f->owner, S("new"), S("k"), S(rich), NULL); }
 static int track_many(fixture *f) { return presence_track_many(f->tracker, f->owner, f->items, 40, NULL, NULL); }
+static int track_check(fixture *f) {
+    const char *option;
+    return presence_track_check(f->tracker, f->owner, f->items, 40, NULL, &option);
+}
 static int update(fixture *f) { return presence_update(f->tracker, f->owner, S("room"), S("u1"), S(rich), NULL); }
 static int update_if(fixture *f) {
     return presence_update_if(f->tracker, f->owner, S("room"), S("u1"), S(f->first.text), S(rich), NULL);
@@ -231,6 +235,7 @@ static const torture calls[] = {
     {"owner_close, events waiting", owner_close, events},
     {"track", track_one, NULL},
     {"track_many", track_many, NULL},
+    {"track_check", track_check, NULL},
     {"update", update, NULL},
     {"update_if", update_if, NULL},
     {"untrack", untrack, NULL},

@@ -86,6 +86,53 @@ static void many_are_all_or_nothing(void **state) {
     assert_int_equal(N0->diffs, 2); /* one per topic */
 }
 
+static int check(world *w, presence_owner o, const presence_item *items, size_t count, const char *option) {
+    size_t failed = 99;
+    const char *why = NULL;
+    int rc = pr_engine_track_check(N0->engine, o, items, count, world_time(w), &failed, &why);
+    assert_string_equal(why, option);
+    const char *again = NULL; /* and the call itself says the same */
+    if (rc) assert_int_equal(pr_engine_track_many(N0->engine, o, items, count, world_time(w), NULL, NULL, &again), rc);
+    if (rc) assert_string_equal(again, option);
+    return rc ? (int)failed : -1;
+}
+
+/* -1: allowed; else the index of the item that is one too many */
+static void quotas_name_the_option(void **state) {
+    (void)state;
+    world *w = world_new();
+    w->nodes[0].options = pr_engine_options_default();
+    w->nodes[0].options.member_entries = 6;
+    w->nodes[0].options.topic_entries = 3;
+    w->nodes[0].options.key_metas = 2;
+    world_start(w, 0, "a", 0);
+    presence_owner o = world_owner(w, 0), p = world_owner(w, 0), q = world_owner(w, 0);
+    const presence_item many[] = {
+        {pr_cstr("t"), pr_cstr("a"), pr_cstr("{}")}, {pr_cstr("u"), pr_cstr("b"), pr_cstr("{}")},
+        {pr_cstr("t"), pr_cstr("c"), pr_cstr("{}")}, {pr_cstr("t"), pr_cstr("d"), pr_cstr("{}")},
+        {pr_cstr("t"), pr_cstr("e"), pr_cstr("{}")}, {pr_cstr("u"), pr_cstr("f"), pr_cstr("{}")},
+        {pr_cstr("v"), pr_cstr("g"), pr_cstr("{}")}};
+    assert_int_equal(check(w, o, many, 4, ""), -1);
+    assert_int_equal(check(w, o, many, 5, "topic_entries"), 4); /* the fourth of t, counted within the call */
+    assert_int_equal(world_shown(w, 0, "t"), 0);                /* nothing of it was made */
+    assert_int_equal(world_track(w, 0, o, "t", "a", "{}"), 0);
+    assert_int_equal(world_track(w, 0, p, "t", "a", "{}"), 0);
+    assert_int_equal(check(w, q, many, 1, "key_metas"), 0);
+    assert_int_equal(world_track(w, 0, q, "t", "c", "{}"), 0);
+    assert_int_equal(check(w, o, many + 4, 1, "topic_entries"), 0);
+    assert_int_equal(world_track(w, 0, o, "t", "a", "{}"), PRESENCE_ETRACKED);
+    assert_int_equal(check(w, o, many + 5, 2, ""), -1);
+    const presence_item four[] = {many[1], many[5], many[6], {pr_cstr("w"), pr_cstr("h"), pr_cstr("{}")}};
+    assert_int_equal(check(w, o, four, 4, "member_entries"), 3);
+    presence_ref ref;
+    assert_int_equal(pr_engine_update(N0->engine, q, pr_cstr("t"), pr_cstr("c"), NULL, pr_cstr("{\"n\":1}"),
+                                      world_time(w), &ref, NULL),
+                     0); /* what is there may change */
+    assert_int_equal(pr_engine_untrack(N0->engine, q, pr_cstr("t"), pr_cstr("c"), world_time(w), NULL), 0);
+    assert_int_equal(world_track(w, 0, q, "t", "d", "{}"), 0); /* room again */
+    world_free(w);
+}
+
 static void limits_name_the_option(void **state) {
     world *w = *state;
     presence_owner o = world_owner(w, 0);
@@ -227,6 +274,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(update_if_compares_the_ref, setup, teardown),
         cmocka_unit_test_setup_teardown(many_are_all_or_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(limits_name_the_option, setup, teardown),
+        cmocka_unit_test(quotas_name_the_option),
         cmocka_unit_test_setup_teardown(an_owner_ends_in_one_diff_per_topic, setup, teardown),
         cmocka_unit_test_setup_teardown(untrack_owner_leaves_it_open, setup, teardown),
         cmocka_unit_test_setup_teardown(a_lease_runs_out, setup, teardown),

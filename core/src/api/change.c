@@ -65,10 +65,7 @@ int presence_track(presence_tracker *tracker, presence_owner owner, presence_str
     return track(tracker, owner, &item, 1, out_or_null, &index);
 }
 
-int presence_track_many(presence_tracker *tracker, presence_owner owner, const presence_item *items, size_t count,
-                        presence_ref *out_or_null, size_t *failed_index) {
-    size_t index = 0;
-    if (!failed_index) failed_index = &index;
+static int check_items(const presence_item *items, size_t count, size_t *failed_index) {
     *failed_index = 0;
     if (!items && count > 0) return PRESENCE_EINVAL;
     for (size_t i = 0; i < count; i++) {
@@ -76,7 +73,31 @@ int presence_track_many(presence_tracker *tracker, presence_owner owner, const p
         *failed_index = i;
         return PRESENCE_EINVAL;
     }
-    return track(tracker, owner, items, count, out_or_null, failed_index);
+    return 0;
+}
+
+int presence_track_many(presence_tracker *tracker, presence_owner owner, const presence_item *items, size_t count,
+                        presence_ref *out_or_null, size_t *failed_index) {
+    size_t index = 0;
+    if (!failed_index) failed_index = &index;
+    int failed = check_items(items, count, failed_index);
+    return failed ? failed : track(tracker, owner, items, count, out_or_null, failed_index);
+}
+
+int presence_track_check(presence_tracker *tracker, presence_owner owner, const presence_item *items, size_t count,
+                         size_t *failed_index, const char **option) {
+    size_t index = 0;
+    const char *name = "";
+    if (!failed_index) failed_index = &index;
+    if (!option) option = &name;
+    *option = "";
+    int failed = check_items(items, count, failed_index);
+    if (!failed) failed = pr_tracker_enter_write(tracker);
+    if (failed) return failed;
+    failed = pr_engine_track_check(tracker->engine, owner, items, count, pr_transport_now(tracker->net), failed_index,
+                                   option);
+    pr_tracker_leave_write(tracker);
+    return failed;
 }
 
 static int update(presence_tracker *tracker, presence_owner owner, presence_str topic, presence_str key,

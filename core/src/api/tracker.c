@@ -145,6 +145,9 @@ static void set_options(const presence_config *config, pr_engine_options *option
     options->compression = (enum pr_codec)pr_config_number(config, PR_OPTION_compression);
     options->key_bytes = (uint32_t)pr_config_number(config, PR_OPTION_key_bytes);
     options->topic_bytes = (uint32_t)pr_config_number(config, PR_OPTION_topic_bytes);
+    options->member_entries = (uint32_t)pr_config_number(config, PR_OPTION_member_entries);
+    options->topic_entries = (uint32_t)pr_config_number(config, PR_OPTION_topic_entries);
+    options->key_metas = (uint32_t)pr_config_number(config, PR_OPTION_key_metas);
     options->meta_bytes = (uint32_t)pr_config_number(config, PR_OPTION_meta_bytes);
 }
 

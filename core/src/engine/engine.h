@@ -33,12 +33,13 @@ typedef struct pr_engine_options {
     bool trust_refused; /* a refused dial proves death (3.13) */
     uint32_t heartbeat_ms, suspect_ms /* 0: 2.5 periods */, grace_ms, permdown_ms, connect_timeout_ms;
     uint32_t leave_grace_ms; /* the last meta of a key that left without untrack stays shown; 0: not */
-    int32_t flush_ms; /* -1: automatic (tau of 3.7.4) */
+    int32_t flush_ms;        /* -1: automatic (tau of 3.7.4) */
     uint32_t max_frame, high_water, low_water;
-    enum pr_codec compression;                   /* of what is sent, where the other end has the feature (5.5) */
-    uint32_t compress_least;                     /* frames up to so many bytes go plain: PR_COMPRESS_LEAST */
-    uint64_t features;                           /* announced: all; tests of mixed clusters leave some out */
-    uint32_t meta_bytes, key_bytes, topic_bytes; /* limits of local track and update alone */
+    enum pr_codec compression;                         /* of what is sent, where the other end has the feature (5.5) */
+    uint32_t compress_least;                           /* frames up to so many bytes go plain: PR_COMPRESS_LEAST */
+    uint64_t features;                                 /* announced: all; tests of mixed clusters leave some out */
+    uint32_t meta_bytes, key_bytes, topic_bytes;       /* limits of local track and update alone */
+    uint32_t member_entries, topic_entries, key_metas; /* quotas of local track alone; 0: none */
     pr_log_options own_log, replica_log;
     uint32_t sweep_slice; /* 4096 */
     uint64_t entries_max; /* of all logs together: a constant of the protocol (5.4), less in tests alone */
@@ -54,6 +55,9 @@ int pr_engine_owner_touch(pr_engine *, presence_owner, pr_time now);
 int pr_engine_owner_close(pr_engine *, presence_owner, pr_time now);
 int pr_engine_track_many(pr_engine *, presence_owner, const presence_item *, size_t count, pr_time now,
                          presence_ref *refs, size_t *failed_index, const char **why);
+/* What track_many would give, but for a lack of memory; *why names what ELIMIT is about, else "". */
+int pr_engine_track_check(pr_engine *, presence_owner, const presence_item *, size_t count, pr_time now,
+                          size_t *failed_index, const char **why);
 /* expected_ref: NULL, or the ref the entry must have (ESTALE) */
 int pr_engine_update(pr_engine *, presence_owner, presence_str topic, presence_str key,
                      const presence_str *expected_ref, presence_str meta, pr_time now, presence_ref *ref,

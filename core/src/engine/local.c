@@ -140,19 +140,45 @@ static int check_item(pr_engine *e, presence_owner owner, const presence_item *i
     return rc;
 }
 
+/* Quotas count what is shown, and what stands in the call before this item. A key of an owner is there once, and so
+ * once in the call. Should two topics of a call have one hash of 64 bits, they are counted together. */
+static int check_quotas(const pr_engine *e, const presence_item *item, size_t before, pr_map *topics,
+                        const char **why) {
+    const pr_engine_options *o = &e->options;
+    if (o->member_entries && pr_log_size(e->own.log) + before >= o->member_entries) {
+        *why = "member_entries";
+        return PRESENCE_ELIMIT;
+    }
+    if (o->key_metas && pr_store_key_count(e->store, item->topic, item->key) >= o->key_metas) {
+        *why = "key_metas";
+        return PRESENCE_ELIMIT;
+    }
+    if (!o->topic_entries) return 0;
+    size_t shown;
+    uint64_t hash = pr_hash(item->topic.data, item->topic.size, e->options.seed) | 1;
+    uint64_t here = topics ? pr_map_get(topics, hash) : 0;
+    pr_store_count(e->store, item->topic, NULL, &shown);
+    if (shown + here < o->topic_entries) return topics ? pr_map_put(topics, hash, here + 1) : 0;
+    *why = "topic_entries";
+    return PRESENCE_ELIMIT;
+}
+
 static int check_items(pr_engine *e, presence_owner owner, const presence_item *items, size_t count, size_t *bytes,
                        size_t *failed, const char **why) {
-    pr_map seen;
+    pr_map seen, topics;
     pr_map_init(&seen, e->alloc, e->options.seed);
+    pr_map_init(&topics, e->alloc, e->options.seed);
     int rc = 0;
     *bytes = 0;
     for (size_t i = 0; i < count && !rc; i++) {
         rc = check_item(e, owner, &items[i], why);
         if (!rc && count > 1) rc = note_item(e, &seen, items, i);
+        if (!rc) rc = check_quotas(e, &items[i], i, count > 1 ? &topics : NULL, why);
         *bytes += items[i].topic.size + items[i].key.size + meta_of(items[i].meta).size;
         if (rc) *failed = i;
     }
     pr_map_free(&seen);
+    pr_map_free(&topics);
     return rc;
 }
 
@@ -168,17 +194,30 @@ static int track_all(pr_engine *e, presence_owner owner, const presence_item *it
     return 0;
 }
 
+static int check_call(pr_engine *e, presence_owner owner, const presence_item *items, size_t count, size_t *bytes,
+                      size_t *failed, const char **why) {
+    int rc = pr_store_owner_check(e->store, owner);
+    if (!rc) rc = check_items(e, owner, items, count, bytes, failed, why);
+    if (rc || count + pr_store_size(e->store) <= e->options.entries_max) return rc;
+    *why = "entries";
+    return PRESENCE_ELIMIT;
+}
+
+int pr_engine_track_check(pr_engine *e, presence_owner owner, const presence_item *items, size_t count, pr_time now,
+                          size_t *failed_index, const char **why) {
+    size_t bytes;
+    *failed_index = 0;
+    *why = "";
+    int rc = begin(e, now);
+    return rc ? rc : check_call(e, owner, items, count, &bytes, failed_index, why);
+}
+
 int pr_engine_track_many(pr_engine *e, presence_owner owner, const presence_item *items, size_t count, pr_time now,
                          presence_ref *refs, size_t *failed_index, const char **why) {
     size_t bytes, failed = 0;
     const char *text = NULL;
     int rc = begin(e, now);
-    if (!rc) rc = pr_store_owner_check(e->store, owner);
-    if (!rc) rc = check_items(e, owner, items, count, &bytes, &failed, &text);
-    if (!rc && count + pr_store_size(e->store) > e->options.entries_max) {
-        text = "entries";
-        rc = PRESENCE_ELIMIT;
-    }
+    if (!rc) rc = check_call(e, owner, items, count, &bytes, &failed, &text);
     if (!rc && count) {
         rc = pr_engine_room(e, (void **)&e->ids, &e->ids_room, count, sizeof *e->ids);
         if (!rc) rc = pr_diff_begin(e->store, count, bytes);

@@ -90,6 +90,7 @@ bool pr_store_log_over(const pr_store *, uint16_t log);
 
 /* ---- counts, O(1) ---- */
 void pr_store_count(const pr_store *, presence_str topic, size_t *keys, size_t *metas); /* visible ones */
+size_t pr_store_key_count(const pr_store *, presence_str topic, presence_str key);      /* visible metas */
 size_t pr_store_topic_count(const pr_store *);             /* topics with a visible entry */
 size_t pr_store_log_count(const pr_store *, uint16_t log); /* entries held of a log */
 

@@ -92,6 +92,11 @@ void pr_store_count(const pr_store *s, presence_str topic, size_t *keys, size_t 
     if (metas) *metas = t ? t->visible : 0;
 }
 
+size_t pr_store_key_count(const pr_store *s, presence_str topic, presence_str key) {
+    pr_id id = pr_topic_find(s, topic), head = id ? pr_key_head(s, id, pr_key_hash(id, key), key) : 0;
+    return head ? pr_key_visible(s, head) : 0;
+}
+
 size_t pr_store_topic_count(const pr_store *s) { return s->visible_topics; }
 
 int pr_store_watch(pr_store *s, presence_str topic) {
