@@ -98,6 +98,11 @@ static inline void liar_hello(liar *l, const char *name) {
     liar_say(l, &message);
 }
 
+static inline void liar_hang_up(liar *l) {
+    if (l->wire && l->wire->used && l->wire->ends[1].id == l->id) l->wire->ends[0].closed = true;
+    world_deliver(l->w);
+}
+
 /* A fresh link to a node, open: it is a member as good as any, until it lies. */
 static inline void liar_link(liar *l, world *w, int at, const char *name) {
     if (!l->decoder) {
@@ -105,6 +110,7 @@ static inline void liar_link(liar *l, world *w, int at, const char *name) {
         if (pr_decoder_new(&l->alloc, &l->decoder)) abort();
     }
     l->w = w;
+    liar_hang_up(l); /* the link it had */
     l->at = at;
     l->preamble = false;
     l->error = 0;
@@ -118,11 +124,6 @@ static inline void liar_link(liar *l, world *w, int at, const char *name) {
     pr_engine_link_up(w->nodes[at].engine, l->id, 0, world_time(w));
     world_act(w, at);
     liar_hello(l, name);
-}
-
-static inline void liar_hang_up(liar *l) {
-    if (l->wire && l->wire->used && l->wire->ends[1].id == l->id) l->wire->ends[0].closed = true;
-    world_deliver(l->w);
 }
 
 static inline void liar_free(liar *l) {

@@ -121,25 +121,35 @@ static void be_asked_for_a_log_whose_origin_is_linked(void **state) {
     expect_both_shown(s);
 }
 
-/* By rumours: old records, lists of those it cannot reach, answers that were not asked for. */
+/* By rumours: records that are old or say that it beats a thousand times a second, lists of those whom the liar cannot
+ * reach, answers that were not asked for. */
+static void rumour(stage *s, uint64_t i, uint64_t age_ms, uint32_t period_ms) {
+    uint64_t inc;
+    inst_of(s, 0, "b", &inc);
+    pr_record record = liar_record("b", s->b, inc, 1000 + i);
+    record.age_ms = age_ms;
+    record.period_ms = period_ms;
+    pr_message message = liar_message(PR_HEARTBEAT);
+    message.as.heartbeat.inc = 5;
+    message.as.heartbeat.hb = 10 + i;
+    message.as.heartbeat.unlinked = &s->b;
+    message.as.heartbeat.unlinked_size = 1;
+    message.as.heartbeat.digest = (pr_records){&record, 1};
+    liar_say(&s->liar, &message);
+    message = liar_message(PR_PROBE_ACK);
+    message.as.probe_ack = (pr_probe_ack){.inst = s->b, .id = (uint32_t)i, .silence_ms = 600000};
+    liar_say(&s->liar, &message);
+}
+
 static void have_one_judged_dead_whose_link_lives(void **state) {
     stage *s = *state;
-    for (uint64_t i = 0; i < 10; i++) {
-        pr_record record = liar_record("b", s->b, 1, 1);
-        record.age_ms = 600000;
-        pr_message message = liar_message(PR_HEARTBEAT);
-        message.as.heartbeat.inc = 5;
-        message.as.heartbeat.hb = 10 + i;
-        message.as.heartbeat.unlinked = &s->b;
-        message.as.heartbeat.unlinked_size = 1;
-        message.as.heartbeat.digest = (pr_records){&record, 1};
-        liar_say(&s->liar, &message);
-        message = liar_message(PR_PROBE_ACK);
-        message.as.probe_ack = (pr_probe_ack){.inst = s->b, .id = (uint32_t)i, .silence_ms = 600000};
-        liar_say(&s->liar, &message);
+    for (uint64_t i = 0; i < 20; i++) {
+        rumour(s, i, i % 2 ? 600000 : 0, i < 10 ? 1000 : 1);
         world_run(s->w, 700);
+        liar_hear(&s->liar);
     }
-    assert_int_equal(s->w->nodes[0].downs, 0);
+    assert_int_equal(s->w->nodes[0].downs + s->w->nodes[0].suspects, 0);
+    assert_true(liar_linked(&s->liar));
     expect_both_shown(s);
 }
 
@@ -178,6 +188,25 @@ static void invent_presences_of_one_who_cannot_be_reached(void **state) {
     world_run(s->w, 15000);
     assert_false(shows(s, 0, "forged"));
     assert_true(shows(s, 0, "of b"));
+}
+
+/* As long as it says that it hears it; who is linked with nobody but the liar is gone with the liar. */
+static void keep_one_shown_who_is_dead(void **state) {
+    stage *s = *state;
+    uint64_t inc;
+    s->w->nodes[0].options.trust_refused = false;
+    inst_of(s, 0, "b", &inc);
+    world_kill(s->w, 1, false);
+    for (uint64_t i = 0; i < 30; i++) {
+        pr_record record = liar_record("b", s->b, inc, 1000 + i);
+        liar_beat(&s->liar, 10 + i, &record);
+        world_run(s->w, 500);
+        liar_hear(&s->liar);
+    }
+    assert_true(shows(s, 0, "of b"));
+    liar_hang_up(&s->liar);
+    world_run(s->w, 20000);
+    assert_false(shows(s, 0, "of b"));
 }
 
 /* For as long as it takes b to hear of it: b refutes, and is shown again. */
@@ -248,6 +277,7 @@ int main(void) {
         LIE(have_one_judged_dead_whose_link_lives),
         LIE(lie_about_itself),
         LIE(invent_presences_of_one_who_cannot_be_reached),
+        LIE(keep_one_shown_who_is_dead),
         LIE(hide_another_by_a_claim_of_its_name),
         LIE(stop_another_by_living_under_its_name),
         LIE(stop_another_by_saying_that_it_has_left),

@@ -218,6 +218,17 @@ static int replace(pr_engine *e, pr_member *m, const pr_record *record, uint32_t
     return rc;
 }
 
+/* Evidence that is older than what we have takes nothing away from it. */
+static void take_evidence(pr_engine *e, pr_member *m, const pr_record *record, uint32_t hops, uint64_t age) {
+    int64_t boot = m->heard_boot, ticks = m->heard_ticks;
+    uint32_t had = m->hops;
+    take_life(e, m, record, hops, age);
+    if (record->left || m->heard_ticks >= ticks) return;
+    m->hops = had;
+    m->heard_ticks = ticks;
+    if (m->heard_boot < boot) m->heard_boot = boot;
+}
+
 static bool greater(const pr_record *record, const pr_member *m) {
     if (!pr_rule(PR_RULE_pair_order)) return true;
     if (record->observer != m->observer && pr_rule(PR_RULE_observer_name))
@@ -230,14 +241,16 @@ static int advance(pr_engine *e, pr_member *m, const pr_record *record, uint32_t
         m->inc = record->inc;
         pr_member_changed(e, m);
     }
-    if (record->period_ms && (direct || record->hb > m->hb)) m->period_ms = record->period_ms;
+    /* of one who speaks to us itself nobody else says how long to wait for it */
+    bool believed = direct || (record->hb > m->hb && !pr_node_linked(&m->links));
+    if (record->period_ms && believed) m->period_ms = record->period_ms;
     if (m->left && pr_rule(PR_RULE_left_final)) return 0;
     if (!m->fixed_at || direct) take_fixed(e, m, record, direct);
     bool news = record->hb > m->hb || (record->hb == m->hb && !pr_rule(PR_RULE_equal_hb));
     if (!record->left && !news) return 0;
     bool was_left = m->left, suspect = m->suspect && pr_member_up(m); /* one that rises is told so there */
     uint64_t hb = m->hb;
-    take_life(e, m, record, hops, age);
+    take_evidence(e, m, record, hops, age);
     if (record->left) m->hb = hb;
     int rc = pr_member_refresh(e, m);
     if (rc) m->hb = hb; /* the same heartbeat is news again when the frame is retried */
