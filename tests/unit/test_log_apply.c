@@ -245,6 +245,20 @@ static void test_live_that_lies(void **unused) {
     side_close(&s);
 }
 
+/* Who holds nothing learns nothing of who is alive: its state stays what it asked with. */
+static void test_live_of_nothing(void **unused) {
+    (void)unused;
+    pr_log_options o = options();
+    log_side s;
+    side_open(&s, false, &o, 0);
+    uint64_t alive[] = {1, 3}, before = picture(&s);
+    pr_live f = {.w = 20, .hi = 20, .eids = alive, .eids_size = 2};
+    assert_int_equal(pr_log_apply_live(s.log, &f, &s.changes), PR_STALE);
+    assert_true(picture(&s) == before);
+    assert_int_equal(pr_log_state(s.log).asof, 0);
+    side_close(&s);
+}
+
 static void test_the_own_log_takes_nothing(void **unused) {
     (void)unused;
     pr_log_options o = options();
@@ -364,6 +378,7 @@ int main(void) {
         cmocka_unit_test(test_broken_order_and_ranges),
         cmocka_unit_test(test_contradictions),
         cmocka_unit_test(test_live_that_lies),
+        cmocka_unit_test(test_live_of_nothing),
         cmocka_unit_test(test_the_own_log_takes_nothing),
         cmocka_unit_test(test_changes_in_order),
         cmocka_unit_test(test_walk_in_slices),
