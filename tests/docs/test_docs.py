@@ -43,6 +43,54 @@ def test_c_quick_start(tmp_path):
     assert run([str(tmp_path / "start")]).startswith('{"u1":{"metas":[{"status":"online","phx_ref":"')
 
 
+def secure(language, secret_file):
+    """the example of a cluster with a secret, on loopback"""
+    text = re.search(rf"<!-- secure: {language} -->\n```\w+\n(.*?)```", README, re.S).group(1)
+    assert "/etc/chat/presence.secret" in text and "10.0.0.1:7946" in text and "10.0.0.2:7946" in text
+    return text.strip().replace("/etc/chat/presence.secret", str(secret_file)).replace("10.0.0.1:7946", "127.0.0.1:0").replace("10.0.0.2:7946", "127.0.0.1:9")
+
+
+def expect_secure(command, tmp_path, write):
+    """it runs with the secret, and without the file the error names the option"""
+    write(secure_file := tmp_path / "presence.secret")
+    secure_file.write_text("a secret of more than sixteen bytes\n")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert done.returncode == 0 and "started" in done.stdout, done.stdout + done.stderr
+    secure_file.unlink()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert done.returncode != 0 and "secret_file" in done.stdout + done.stderr
+
+
+def test_python_secure_example(tmp_path):
+    def write(path):
+        (tmp_path / "secure.py").write_text(
+            "import asyncio\nfrom libpresence import Presence\nasync def main():\n"
+            f"    async with {secure('python', path)}:\n        print('started')\nasyncio.run(main())\n")
+    expect_secure([sys.executable, "secure.py"], tmp_path, write)
+
+
+def test_node_secure_example(tmp_path):
+    (tmp_path / "node_modules").mkdir()
+    (tmp_path / "node_modules/libpresence").symlink_to(ROOT / "node")
+
+    def write(path):
+        (tmp_path / "secure.js").write_text(
+            f"const {{ Presence }} = require('libpresence')\n{secure('node', path)}.then(users => {{ console.log('started'); return users.stop() }})\n")
+    expect_secure(["node", "secure.js"], tmp_path, write)
+
+
+def test_c_secure_example(tmp_path):
+    library = ROOT / "build/core"
+
+    def write(path):
+        lines = secure("c", path)
+        start = quick_start("c").replace('presence_config_set(config, "cluster", "chat");', f'presence_config_set(config, "cluster", "chat");\n{lines}\n')
+        (tmp_path / "secure.c").write_text(start.replace("presence_owner_open(", 'puts("started");\n    presence_owner_open('))
+        run(["cc", "-std=c11", "-Wall", "-Wextra", "-Werror", "secure.c", "-o", "secure", f"-I{ROOT}/core/include", f"-L{library}", "-lpresence",
+             f"-Wl,-rpath,{library}"], cwd=tmp_path)
+    expect_secure([str(tmp_path / "secure")], tmp_path, write)
+
+
 def examples(document, language):
     return re.findall(rf"<!-- test: {language} -->\n```\w+\n(.*?)```", (ROOT / "docs" / document).read_text(), re.S)
 
