@@ -11,6 +11,7 @@
 
 typedef struct heap {
     size_t blocks, bytes; /* outstanding */
+    size_t peak;          /* most bytes so far; a test may set it back */
     size_t requests;      /* alloc and resize, so far */
     size_t fail_in;       /* 1: the next request fails; 0: none does */
     bool fail_on;         /* and all later ones too, until this is cleared */
@@ -42,6 +43,7 @@ static inline void *heap_alloc(size_t size, void *user) {
     memset(block + 16, 0xA5, size); /* nobody may count on zeroes */
     h->blocks++;
     h->bytes += size;
+    if (h->bytes > h->peak) h->peak = h->bytes;
     return block + 16;
 }
 
