@@ -24,7 +24,10 @@ async def serve(endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
         return web.json_response(refusal.response, status=403)
     protocols = (SUBPROTOCOL,) if shake.subprotocol else ()
     socket = web.WebSocketResponse(protocols=protocols, max_msg_size=endpoint.limits.frame_bytes)
-    await socket.prepare(request)
+    try:
+        await socket.prepare(request)
+    except ConnectionResetError:  # it did not wait to be let in
+        return web.Response(status=400)
     await endpoint.serve(shake, _Transport(socket), assigns)
     return socket
 

@@ -197,32 +197,29 @@ class Connection:
     def unheard(self, message: Message) -> None:
         """Answers what is for a channel that is over or never was."""
         if message.event == "phx_leave":  # left already
-            self._reply(message, "ok", {})
+            self._reply(message, message.join_ref, "ok", {})
         else:
-            self._reply(message, "error", {"reason": "unmatched topic"}, None)
+            self._reply(message, None, "error", {"reason": "unmatched topic"})
 
     def _phoenix(self, message: Message) -> None:
         if message.event == "heartbeat":
-            self._reply(message, "ok", {}, None)
+            self._reply(message, None, "ok", {})
         else:
-            self._reply(message, "error", {"reason": "unmatched topic"}, None)
+            self._reply(message, None, "error", {"reason": "unmatched topic"})
 
     def _joins(self, message: Message, session: Session | None) -> None:
         channel = self.endpoint.patterns.find(message.topic)
         if channel is None:
-            self._reply(message, "error", {"reason": "unmatched topic"}, None)
-            return
-        if session is not None:
-            session.replaced()
-        elif len(self._sessions) >= self.endpoint.limits.joins:
-            self._reply(message, "error", {"reason": "too many channels joined"})
-            return
-        self._sessions[message.topic] = Session(self, channel, message)
+            self._reply(message, None, "error", {"reason": "unmatched topic"})
+        elif session is None and len(self._sessions) >= self.endpoint.limits.joins:
+            self._reply(message, message.join_ref, "error", {"reason": "too many channels joined"})
+        else:
+            if session is not None:
+                session.replaced()
+            self._sessions[message.topic] = Session(self, channel, message)
 
-    def _reply(self, message: Message, status: str, response: Any, join_ref: Any = ...) -> None:
-        payload = {"status": status, "response": response}
-        own = message.join_ref if join_ref is ... else join_ref
-        self.push(own, message.ref, message.topic, "phx_reply", payload)
+    def _reply(self, message: Message, join_ref: str | None, status: str, response: Any) -> None:
+        self.push(join_ref, message.ref, message.topic, "phx_reply", {"status": status, "response": response})
 
     # ---- channels ----
 
