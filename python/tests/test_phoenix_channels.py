@@ -63,6 +63,12 @@ class Wire:
         return self.code
 
 
+async def cancelled() -> None:
+    future = asyncio.get_running_loop().create_future()
+    future.cancel()
+    await future
+
+
 class Room(Channel):
     left: list[str] = []
 
@@ -73,6 +79,8 @@ class Room(Channel):
             raise Refuse("not you")
         if params.get("fail"):
             raise ValueError("a bug")
+        if params.get("cancelled"):
+            await cancelled()
         if params.get("hang"):
             await asyncio.Event().wait()
         return params.get("answer")
@@ -90,6 +98,8 @@ class Room(Channel):
             socket.update(payload["user"], {"n": payload["n"]})
         if event == "hang":
             await asyncio.Event().wait()
+        if event == "cancelled":
+            await cancelled()
         if isinstance(payload, bytes):
             return {"bytes": len(payload)}
         return {"heard": event} if payload.get("reply") else None
@@ -196,6 +206,20 @@ def test_refusals_and_errors(run_once: Any, errors: Any) -> None:
                 await wire.next()
             assert await wire.join("room:3", "3") == failed("3", "room:3", "too many channels joined", "3")
             assert endpoint.left_reasons == ["error"]  # type: ignore[attr-defined]
+        assert len(errors()) == 2
+
+    run_once(main())
+
+
+def test_a_handler_that_awaits_what_was_cancelled_fails(run_once: Any, errors: Any) -> None:
+    async def main() -> None:
+        async with serving() as endpoint:
+            wire = Wire(endpoint)
+            assert await wire.join("room:1", cancelled=True) == failed("1", "room:1", "join crashed")
+            await wire.join("room:1")
+            await wire.next()
+            wire.say("1", "2", "room:1", "cancelled", {})
+            assert await wire.next() == ["1", "1", "room:1", "phx_error", {"reason": "channel_crash"}]
         assert len(errors()) == 2
 
     run_once(main())

@@ -14,7 +14,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from .._errors import InvalidTopic, PresenceError
-from .._hooks import call_hook
+from .._hooks import Hook, call_hook
 from ._channel import Channel, Refuse
 from ._messages import Message, Raw, to_json
 from ._socket import Socket
@@ -71,7 +71,7 @@ class Session:
             self._instance = self._channel()
             if self._instance.presence:
                 self._check_topic()
-            answer = await call_hook(self._instance.on_join, self.topic, message.payload, self.socket)
+            answer = await self._call(self._instance.on_join, self.topic, message.payload, self.socket)
             response = {} if answer is None else answer
             to_json(response)  # whether it can be sent
         except Refuse as refusal:
@@ -89,6 +89,15 @@ class Session:
         self.end("refused")
         return False
 
+    async def _call(self, hook: Hook, *args: Any) -> Any:
+        """A hook that awaits what somebody cancelled has failed; else this task would end, and nobody be told."""
+        try:
+            return await call_hook(hook, *args)
+        except asyncio.CancelledError as error:
+            if self.over:  # `end` cancels this task
+                raise
+            raise RuntimeError("a handler awaited what was cancelled") from error
+
     def _check_topic(self) -> None:
         """Of one that cannot have presences nothing could be shown after the join."""
         try:
@@ -104,7 +113,7 @@ class Session:
             self.end("left")
             return False
         try:
-            response = await call_hook(self._instance.on_event, message.event, message.payload, self.socket)
+            response = await self._call(self._instance.on_event, message.event, message.payload, self.socket)
         except Refuse as refusal:
             self._reply(message, "error", refusal.response)
         else:
