@@ -51,7 +51,7 @@ class Connection {
     } catch (error) {
       if (error instanceof TooLarge) this.close(1009, 'frame too large')
       else if (error instanceof BadMessage) this.close(1007, error.message)
-      else this.close(1011, String(error?.message))
+      else this.close(1011, error?.name ?? 'Error')
     }
   }
 

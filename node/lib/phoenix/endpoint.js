@@ -201,11 +201,10 @@ class Endpoint {
     this.#say(topic === undefined ? `${what} failed` : `channel ${JSON.stringify(topic)}: ${what} failed`, error)
   }
 
-  /** At most one line a second for each reason. */
+  /** At most one line a second for each reason; those are few, and none is of the client's making. */
   logClose (reason) {
     const now = Date.now()
     if (now - (this.#logged.get(reason) ?? -1e9) < 1000) return
-    if (this.#logged.size > 100) this.#logged.clear()
     this.#logged.set(reason, now)
     this.#say(`a client's socket was closed: ${reason}`)
   }

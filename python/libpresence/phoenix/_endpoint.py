@@ -199,11 +199,9 @@ class Endpoint:
         task.add_done_callback(self._aside.discard)
 
     def log_close(self, reason: str) -> None:
-        """At most one line a second for each reason."""
+        """At most one line a second for each reason; those are few, and none is of the client's making."""
         now = time.monotonic()
         if now - self._logged.get(reason, -1e9) >= 1:
-            if len(self._logged) > 100:
-                self._logged.clear()
             self._logged[reason] = now
             logger.warning("a client's socket was closed: %s", reason)
 
