@@ -112,6 +112,11 @@ static void security(void **state) {
     expect_fit((const char *const[]){"secret_file", "f", "tls_ca", "c", NULL}, PRESENCE_EOPTION, "exclude");
     expect_fit((const char *const[]){"tls_cert", "c", "tls_ca", "c", NULL}, PRESENCE_EOPTION, "tls_key is missing");
     expect_fit((const char *const[]){"tls_name", "a.example", NULL}, PRESENCE_EOPTION, "tls_name needs");
+    static const char *const patterns[] = {".example", "*.example", "a.*"};
+    for (size_t i = 0; i < 3; i++) {
+        const char *const all[] = {"tls_cert", "c", "tls_key", "k", "tls_ca", "a", "tls_name", patterns[i], NULL};
+        expect_fit(all, PRESENCE_EOPTION, "not a pattern");
+    }
     expect_fit((const char *const[]){"join", "there.example:1", NULL}, 0, ""); /* judged when it is resolved */
     expect_open((const char *const[]){"secret_file", "/nowhere/at/all", NULL}, PRESENCE_EOPTION, "option secret_file");
     expect_open((const char *const[]){"tls_cert", "/no", "tls_key", "/no", "tls_ca", "/no", NULL}, PRESENCE_EOPTION,

@@ -186,8 +186,14 @@ static void an_address_is_no_name(void **state) {
 static void a_name_for_all(void **state) {
     (void)state;
     pr_tls *a = by_certificate(&member, ca_file, "member.example"), *b = by_certificate(&misnamed, ca_file, "");
-    pr_tls *c = by_certificate(&member, ca_file, "member.example");
+    pr_tls *c = by_certificate(&member, ca_file, "member.example"), *web = by_certificate(&patterned, ca_file, "");
+    pr_tls *one = by_certificate(&member, ca_file, "one.cluster.example");
     expect_proven(a, c, "elsewhere.example");
+    expect_proven(one, c, "elsewhere.example");
+    expect_refused(web, one, "member.example", PR_TLS_DOUBT_ALERT, PR_TLS_DOUBT_NAME, "not for one.cluster.example");
+    expect_refused(one, web, "elsewhere.example", PR_TLS_DOUBT_NAME, PR_TLS_DOUBT_ALERT, "not for one.cluster.example");
+    pr_tls_free(web);
+    pr_tls_free(one);
     expect_refused(b, a, "member.example", PR_TLS_DOUBT_ALERT, PR_TLS_DOUBT_NAME, "not for member.example");
     pr_tls_free(a);
     pr_tls_free(b);
@@ -446,11 +452,12 @@ static int set_up(void **state) {
     snprintf(strange_ca_file, sizeof strange_ca_file, "%s/strange-ca.pem", folder);
     write_certificate(ca_file, "w", ca.certificate);
     write_certificate(strange_ca_file, "w", other.certificate);
-    static const char names[] = "DNS:member.example,IP:127.0.0.1";
+    static const char names[] = "DNS:member.example,DNS:one.cluster.example,IP:127.0.0.1";
     write_member(folder, "member", &ca, names, -DAY, DAY, &member);
     write_member(folder, "old", &ca, names, -2 * DAY, -DAY, &old_member);
     write_member(folder, "alone", NULL, names, -DAY, DAY, &alone);
-    write_member(folder, "patterned", &ca, "DNS:*.0.0.1,DNS:127.0.0.1,DNS:local*", -DAY, DAY, &patterned);
+    write_member(folder, "patterned", &ca, "DNS:*.0.0.1,DNS:127.0.0.1,DNS:local*,DNS:*.cluster.example", -DAY, DAY,
+                 &patterned);
     write_member(folder, "misnamed", &ca, "DNS:web.example", -DAY, DAY, &misnamed);
     write_member(folder, "strange", &other, names, -DAY, DAY, &strange);
     authority_free(&ca);

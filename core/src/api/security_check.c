@@ -96,6 +96,10 @@ static int check_certificates(presence_config *config) {
     if (given(config, PR_OPTION_tls_name) && !by_certificate(config)) {
         return pr_config_fail(config, PRESENCE_EOPTION, "option tls_name needs tls_cert, tls_key and tls_ca");
     }
+    const char *name = pr_config_text(config, PR_OPTION_tls_name);
+    if (*name == '.' || strchr(name, '*')) { /* OpenSSL takes the first for "anything below" */
+        return pr_config_fail(config, PRESENCE_EOPTION, "option tls_name must be one whole DNS name, not a pattern");
+    }
     return 0;
 }
 

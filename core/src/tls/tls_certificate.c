@@ -1,8 +1,9 @@
 /* Certificates: of ourselves from files, of others checked by issuer, time and name.
  *
- * The name: with tls_name every certificate must carry it; without, the one of a member that was dialled must be good
- * for the host that was dialled, the one of a member that connected for the address it comes from (for loopback,
- * "localhost" will do as well). Names are those of the extension subjectAltName; the common name is not looked at.
+ * The name: with tls_name every certificate must carry it, in full; without, the one of a member that was dialled must
+ * be good for the host that was dialled, the one of a member that connected for the address it comes from (for
+ * loopback, "localhost" will do as well). Names are those of the extension subjectAltName; the common name is not
+ * looked at.
  */
 #include "tls_state.h"
 #include <openssl/err.h>
@@ -12,15 +13,16 @@
 
 #define NAME_FLAGS (X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT)
 
-static bool named(X509 *certificate, const char *name) {
-    return X509_check_host(certificate, name, 0, NAME_FLAGS, NULL) == 1;
+static bool named(X509 *certificate, const char *name, unsigned flags) {
+    return X509_check_host(certificate, name, 0, NAME_FLAGS | flags, NULL) == 1;
 }
 
 static bool name_fits(const pr_tls_link *link, X509 *certificate) {
-    if (link->tls->name[0]) return named(certificate, link->tls->name);
-    if (link->loopback && named(certificate, "localhost")) return true;
-    int address = X509_check_ip_asc(certificate, link->host, 0);        /* below 0: it is no address, but a name */
-    return address < 0 ? named(certificate, link->host) : address == 1; /* no DNS name is good for an address */
+    /* a name that says "member of this cluster": the wildcard of a web server is not it */
+    if (link->tls->name[0]) return named(certificate, link->tls->name, X509_CHECK_FLAG_NO_WILDCARDS);
+    if (link->loopback && named(certificate, "localhost", 0)) return true;
+    int address = X509_check_ip_asc(certificate, link->host, 0);           /* below 0: it is no address, but a name */
+    return address < 0 ? named(certificate, link->host, 0) : address == 1; /* no DNS name is good for an address */
 }
 
 static int on_verify(int good, X509_STORE_CTX *store) {
