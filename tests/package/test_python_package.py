@@ -17,6 +17,12 @@ def test_the_wheel_holds_the_package():
     assert {"libpresence/testing.py", "libpresence/phoenix/__init__.py", "libpresence/py.typed", "libpresence/_ffi.abi3.so"} <= names
 
 
+def test_the_wheel_holds_the_licences_of_what_is_linked_into_it():
+    names = {pathlib.PurePath(str(file)).name: file for file in importlib.metadata.files("libpresence") if ".dist-info" in str(file)}
+    assert names["LICENSE"].read_text() == (ROOT / "LICENSE").read_text()
+    assert names["LICENSES-THIRD-PARTY"].read_text() == (ROOT / "LICENSES-THIRD-PARTY").read_text()
+
+
 def test_the_source_package_holds_what_it_is_built_from(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)], capture_output=True, text=True, timeout=120)
@@ -24,5 +30,5 @@ def test_the_source_package_holds_what_it_is_built_from(tmp_path):
     [archive] = tmp_path.glob("*.tar.gz")
     with tarfile.open(archive) as tar:
         names = {name.split("/", 1)[1] for name in tar.getnames() if "/" in name}
-    wanted = ["core/include/presence/sim.h", "core/src/virtual/virtual_member.c", "python/libpresence/testing.py", "bindings/python/glue.c", "CMakeLists.txt"]
+    wanted = ["LICENSES-THIRD-PARTY", "core/include/presence/sim.h", "core/src/virtual/virtual_member.c", "python/libpresence/testing.py", "bindings/python/glue.c", "CMakeLists.txt"]
     assert set(wanted) <= names
