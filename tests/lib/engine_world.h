@@ -42,6 +42,7 @@ typedef struct world {
     wire wires[LINKS];
     pr_link ids;
     bool severed[NODES][NODES]; /* dials between the two time out */
+    int leads_to[NODES];        /* a dial to m<i> reaches this node, less 1; 0: node i */
     uint64_t frames;
 } world;
 
@@ -89,6 +90,7 @@ static inline wire *world_connect(world *w, int a, int b, uint64_t dial) {
 
 static inline void world_dial(world *w, int i, uint64_t id, const char *address) {
     int to = atoi(address + 1);
+    if (w->leads_to[to]) to = w->leads_to[to] - 1;
     node *target = &w->nodes[to];
     if (w->severed[i][to])
         pr_engine_dial_failed(w->nodes[i].engine, id, PR_DIAL_TIMEOUT, world_time(w));

@@ -79,6 +79,17 @@ static void simultaneous_dials_keep_one_link(void **state) {
 
 static void a_seed_that_is_oneself_is_tried_once(void **state) {
     world *w = *state;
+    w->leads_to[1] = 0 + 1; /* m1 is another address of m0 */
+    world_start(w, 0, "a", 1u << 1);
+    world_run(w, 100);
+    assert_int_equal(w->nodes[0].synced, 2);
+    world_run(w, 60000);
+    assert_int_equal(dials_of(w, 0), 1);
+    assert_int_equal(w->nodes[0].errors, 0);
+}
+
+static void a_seed_that_refuses_is_tried_again(void **state) {
+    world *w = *state;
     world_start(w, 0, "a", 1u << 1); /* m1 is nobody: refused */
     world_run(w, 100);
     assert_int_equal(w->nodes[0].synced, 2);
@@ -174,6 +185,7 @@ int main(void) {
         cmocka_unit_test(a_newcomer_is_known_at_once),
         cmocka_unit_test_setup_teardown(simultaneous_dials_keep_one_link, setup, teardown),
         cmocka_unit_test_setup_teardown(a_seed_that_is_oneself_is_tried_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_seed_that_refuses_is_tried_again, setup, teardown),
         cmocka_unit_test_setup_teardown(another_cluster_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_protocol_error_is_a_reason_to_wait, setup, teardown),
         cmocka_unit_test_setup_teardown(an_address_that_is_mine_is_not_dialled, setup, teardown),
