@@ -24,6 +24,7 @@
  *   presence_config_*                         one thread at a time per config
  *   presence_tracker_open                     any thread
  *   presence_tracker_stop, _close             any thread but those of callbacks; close: last user
+ *   presence_seed_*                           any thread, also inside event callbacks
  *   presence_owner_*, presence_track*,        any thread, also inside event callbacks
  *     presence_u*, presence_list*, _get_by_key,
  *     _count, _topics, _members, _stats, _subscribe*
@@ -214,6 +215,15 @@ PRESENCE_API void presence_tracker_close(presence_tracker *);
 PRESENCE_API int presence_tracker_address(presence_tracker *, char *buf, size_t size);
 /* Waits until synced (0) or alone (1: no seed could be reached). ETIMEDOUT, ECLOSED. timeout_ms < 0: for ever. */
 PRESENCE_API int presence_wait_synced(presence_tracker *, int timeout_ms);
+
+/* ---- Seeds: members to begin with, besides the option join ---- */
+/* addresses: host:port between commas, as in join: ranges are allowed, oneself is skipped, one that is there stays.
+ * They are dialled from now on until linked or known, for ever, at most about 10 s apart; a name stands for all its
+ * addresses, looked up again every resolve_ms. EADDRESS: one of them is none, or there is none. EUNSUPPORTED: beyond
+ * loopback without security. ELIMIT: more than 1024 seeds. */
+PRESENCE_API int presence_seed_add(presence_tracker *, const char *addresses);
+/* They are dialled no longer; links that exist stay. removed (NULL ok): how many were seeds. */
+PRESENCE_API int presence_seed_remove(presence_tracker *, const char *addresses, size_t *removed);
 
 /* ---- Owners ---- */
 PRESENCE_API int presence_owner_open(presence_tracker *, presence_owner *out);

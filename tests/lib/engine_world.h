@@ -44,6 +44,8 @@ typedef struct world {
     bool severed[NODES][NODES]; /* dials between the two time out */
     int leads_to[NODES];        /* a dial to m<i> reaches this node, less 1; 0: node i */
     uint64_t frames;
+    int answer; /* a bit per node that a name stands for, when it is looked up; 0: there is no answer */
+    int asked;  /* look-ups */
 } world;
 
 static inline pr_time world_time(const world *w) { return (pr_time){w->now, w->now}; }
@@ -86,6 +88,23 @@ static inline wire *world_connect(world *w, int a, int b, uint64_t dial) {
         return made;
     }
     abort();
+}
+
+static inline void world_resolve(world *w, int i, uint64_t id) {
+    char texts[NODES][8];
+    presence_str found[NODES];
+    size_t size = 0;
+    w->asked++;
+    for (int n = 0; n < NODES; n++) {
+        if (!(w->answer & 1 << n)) continue;
+        snprintf(texts[size], sizeof texts[size], "m%d", n);
+        found[size] = pr_cstr(texts[size]);
+        size++;
+    }
+    if (size)
+        pr_engine_resolved(w->nodes[i].engine, id, found, size, world_time(w));
+    else
+        pr_engine_dial_failed(w->nodes[i].engine, id, PR_DIAL_UNRESOLVED, world_time(w));
 }
 
 static inline void world_dial(world *w, int i, uint64_t id, const char *address) {
@@ -140,7 +159,12 @@ static inline void world_act(world *w, int i) {
     end *from, *to;
     while (n->engine && pr_engine_next_action(n->engine, &action)) switch (action.kind) {
         case PR_ACTION_SEND: world_send(w, i, action.as.send.link, action.as.send.bytes); break;
-        case PR_ACTION_DIAL: world_dial(w, i, action.as.dial.id, action.as.dial.address); break;
+        case PR_ACTION_DIAL:
+            if (action.as.dial.resolve)
+                world_resolve(w, i, action.as.dial.id);
+            else
+                world_dial(w, i, action.as.dial.id, action.as.dial.address);
+            break;
         case PR_ACTION_CLOSE:
             n->closes++;
             if ((from = world_end(w, i, action.as.close.link, &to))) from->closed = true;

@@ -77,7 +77,7 @@ static size_t count_seeds(const char *list) {
     return count;
 }
 
-static bool is_own(const presence_tracker *tracker, const pr_address *seed, uint16_t port) {
+bool pr_tracker_is_own(const presence_tracker *tracker, const pr_address *seed, uint16_t port) {
     struct sockaddr_storage a, b;
     socklen_t size;
     pr_address own;
@@ -99,7 +99,7 @@ static int make_seeds(const presence_tracker *tracker, const char *list, seed_li
         pr_address address;
         if (pr_address_parse(part, &address, &why) != 0) continue;
         for (uint32_t port = address.port_low; port <= address.port_high; port++) {
-            if (is_own(tracker, &address, (uint16_t)port)) continue;
+            if (pr_tracker_is_own(tracker, &address, (uint16_t)port)) continue;
             char *text = seeds->texts[seeds->size];
             if (!pr_address_text(&address, (uint16_t)port, text, sizeof *seeds->texts)) continue;
             seeds->items[seeds->size++] = pr_cstr(text);
@@ -190,6 +190,7 @@ static int make_engine(presence_tracker *tracker, presence_config *config, pr_vi
     if (!failed && !alone) set_addresses(tracker, config, &options, texts);
     options.seeds = seeds.items;
     options.seeds_size = seeds.size;
+    if (!network && !alone) options.resolve_ms = (uint32_t)pr_config_number(config, PR_OPTION_resolve_ms);
     if (!failed) failed = pr_engine_new(tracker->alloc, &options, pr_transport_now(tracker->net), &tracker->engine);
     free_seeds(tracker, &seeds);
     return failed ? pr_config_fail(config, failed, "the tracker could not be made: %s", presence_strerror(failed)) : 0;
@@ -211,7 +212,8 @@ static int secure_net(presence_tracker *tracker, presence_config *config) {
     pr_tls_settings settings = tls_settings(config);
     int failed = security == PR_SECURITY_TLS ? pr_tls_new(tracker->alloc, &settings, &tls, why) : 0;
     if (failed) return pr_config_fail(config, failed, "%s", why);
-    pr_net_secure(tracker->net, tls, security != PR_SECURITY_NONE);
+    tracker->beyond = security != PR_SECURITY_NONE;
+    pr_net_secure(tracker->net, tls, tracker->beyond);
     return 0;
 }
 

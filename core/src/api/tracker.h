@@ -26,6 +26,7 @@ struct presence_tracker {
     pr_transport *net;
     int end;          /* what calls give: 0 while it runs, ECLOSED, ENAME */
     bool crashed;     /* by presence_sim_crash */
+    bool beyond;      /* addresses beyond loopback may be dialled */
     uint64_t cluster; /* hash of its name */
     bool want_wake;   /* the loop has a wake or a line to deliver */
     bool want_signal; /* somebody waits for `changed` */
@@ -68,7 +69,8 @@ int pr_tracker_enter_read(presence_tracker *);
 void pr_tracker_leave_read(presence_tracker *);
 int pr_tracker_check(const presence_tracker *); /* EINVAL, EFORKED; locks nothing */
 
-void pr_tracker_free(presence_tracker *); /* nothing runs any more */
+void pr_tracker_free(presence_tracker *);                                                /* nothing runs any more */
+bool pr_tracker_is_own(const presence_tracker *, const pr_address *seed, uint16_t port); /* its own listening address */
 
 /* ---- settle.c: from actions to the network and to events ---- */
 void pr_settle(presence_tracker *); /* lock held exclusively */

@@ -57,12 +57,16 @@ int pr_action_publish(pr_engine *e, pr_subject subject, pr_bytes *bytes) {
     return 0;
 }
 
-int pr_action_dial(pr_engine *e, uint64_t id, const char *address, uint32_t timeout_ms) {
+int pr_action_dial(pr_engine *e, uint64_t id, const pr_dial *dial) {
+    const char *address = pr_dial_address(dial),
+               *name = dial->seed && dial->seed->name ? dial->seed->name->address : "";
     pr_action *action = action_new(e, PR_ACTION_DIAL);
     if (!action) return PRESENCE_ENOMEM;
     action->as.dial.id = id;
-    snprintf(action->as.dial.address, sizeof action->as.dial.address, "%s", address);
-    action->as.dial.timeout_ms = timeout_ms;
+    snprintf(action->as.dial.address, sizeof action->as.dial.address, *name ? "%s %.*s" : "%s", address,
+             (int)strcspn(name, ":"), name);
+    action->as.dial.timeout_ms = e->options.connect_timeout_ms;
+    action->as.dial.resolve = dial->seed && dial->seed->resolves;
     return 0;
 }
 

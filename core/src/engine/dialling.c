@@ -64,7 +64,7 @@ static uint8_t usable(const pr_engine *e, const pr_dial *dial, uint8_t at) {
 
 static bool needed(const pr_engine *e, const pr_dial *dial) {
     if (e->left || e->yielded || e->options.broker) return false;
-    if (dial->seed) return !dial->seed->self && !seed_known(e, dial->seed);
+    if (dial->seed) return dial->seed->resolves || (!dial->seed->self && !seed_known(e, dial->seed));
     const pr_member *m = dial->member;
     return !pr_member_grave(m) && !m->observer && !pr_peer_of(m) && usable(e, dial, dial->next) < m->addresses_size;
 }
@@ -73,9 +73,12 @@ static void schedule(pr_engine *e, pr_dial *dial, uint64_t delay) {
     if (!dial->id) pr_timer_set(&e->timers, &dial->timer, e->now.mono_ms + delay);
 }
 
+void pr_dial_seed(pr_engine *e, pr_seed *seed, uint64_t delay) {
+    if (!seed->self) schedule(e, &seed->dial, delay);
+}
+
 void pr_dial_start(pr_engine *e) {
-    for (size_t i = 0; i < e->seeds_size; i++)
-        if (!e->seeds[i].self) schedule(e, &e->seeds[i].dial, 0);
+    for (size_t i = 0; i < e->seeds_size; i++) pr_dial_seed(e, e->seeds[i], 0);
 }
 
 void pr_dial_member(pr_engine *e, pr_member *m, bool at_once) {
@@ -116,7 +119,7 @@ void pr_dial_fire(pr_engine *e, pr_dial *dial) {
     if (dial->member) dial->next = usable(e, dial, dial->next);
     uint64_t id = ++e->dial_ids;
     if (pr_map_put(&e->dials, id, (uintptr_t)dial) == 0) {
-        if (pr_action_dial(e, id, pr_dial_address(dial), e->options.connect_timeout_ms) == 0) {
+        if (pr_action_dial(e, id, dial) == 0) {
             dial->id = id;
             dial->started = e->now.mono_ms;
             e->stats.dials++;
@@ -138,6 +141,7 @@ static void seed_ended(pr_engine *e, pr_seed *seed, uint32_t error) {
     if (error == PR_ERROR_DUPLICATE) seed->reached = true;
     seed->dial.failures++;
     uint64_t delay = backoff(e, seed->dial.failures);
+    if (seed->resolves && delay > e->options.resolve_ms) delay = e->options.resolve_ms;
     if (error == PR_ERROR_CLUSTER) delay = PR_REFUSE_MS;
     schedule(e, &seed->dial, delay);
 }
@@ -210,7 +214,7 @@ void pr_dial_count(pr_dial *dial, bool young, uint32_t error) {
 
 void pr_dial_seeds_again(pr_engine *e, uint64_t inst, bool young, uint32_t error) {
     for (size_t i = 0; i < e->seeds_size; i++) {
-        pr_seed *seed = &e->seeds[i];
+        pr_seed *seed = e->seeds[i];
         if (seed->self || seed->inst != inst || seed->dial.id) continue;
         pr_dial_count(&seed->dial, young, error);
         schedule(e, &seed->dial, backoff(e, seed->dial.failures));

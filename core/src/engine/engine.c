@@ -58,23 +58,6 @@ static int copy_options(pr_engine *e, const pr_engine_options *o) {
     return 0;
 }
 
-static int copy_seeds(pr_engine *e, const pr_engine_options *o) {
-    if (!o->seeds_size) return 0;
-    e->seeds = pr_new(e->alloc, o->seeds_size * sizeof *e->seeds);
-    if (!e->seeds) return PRESENCE_ENOMEM;
-    e->seeds_size = o->seeds_size;
-    for (size_t i = 0; i < o->seeds_size; i++) {
-        pr_seed *seed = &e->seeds[i];
-        pr_dial_init(e, &seed->dial, NULL, seed);
-        seed->address = pr_new(e->alloc, o->seeds[i].size + 1);
-        if (!seed->address) return PRESENCE_ENOMEM;
-        memcpy(seed->address, o->seeds[i].data, o->seeds[i].size);
-        for (size_t a = 0; a < e->options.addresses_size; a++)
-            if (pr_str_equal(o->seeds[i], e->options.addresses[a])) seed->self = seed->tried = true;
-    }
-    return pr_timers_reserve(&e->timers, o->seeds_size);
-}
-
 static int make_own_log(pr_engine *e) {
     e->own.inst = e->inst;
     e->own.target = true;
@@ -118,7 +101,7 @@ static int engine_build(pr_engine *e, const pr_engine_options *options) {
     int rc = copy_options(e, options);
     if (!rc) rc = pr_timers_reserve(&e->timers, 4);
     if (!rc) rc = pr_engine_room(e, (void **)&e->closing, &e->closing_room, 1, sizeof *e->closing);
-    if (!rc) rc = copy_seeds(e, options);
+    for (size_t i = 0; i < options->seeds_size && !rc; i++) rc = pr_seed_new(e, options->seeds[i], NULL);
     if (!rc) rc = pr_store_new(e->alloc, &e->store);
     if (!rc) rc = pr_decoder_new(e->alloc, &e->decoder);
     if (!rc) rc = make_own_log(e);
@@ -181,9 +164,7 @@ void pr_engine_free(pr_engine *e) {
     pr_changes_free(&e->changes);
     pr_decoder_free(e->decoder);
     pr_store_free(e->store);
-    for (size_t i = 0; i < e->seeds_size; i++)
-        if (e->seeds[i].address) pr_delete(e->alloc, e->seeds[i].address, strlen(e->seeds[i].address) + 1);
-    pr_delete(e->alloc, e->seeds, e->seeds_size * sizeof *e->seeds);
+    pr_seeds_free(e);
     pr_delete(e->alloc, e->records, e->records_room * sizeof *e->records);
     pr_delete(e->alloc, e->insts, e->insts_room * sizeof *e->insts);
     pr_delete(e->alloc, e->ids, e->ids_room * sizeof *e->ids);

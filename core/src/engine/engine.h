@@ -27,7 +27,8 @@ typedef struct pr_engine_options {
     presence_str addresses[PR_ADDRESSES_MAX];
     size_t addresses_size; /* advertised; none: dial-only */
     const presence_str *seeds;
-    size_t seeds_size; /* host:port, dialled until linked or known */
+    size_t seeds_size;   /* host:port, dialled until linked or known */
+    uint32_t resolve_ms; /* seeds that are names are looked up so often, and all their addresses dialled; 0: as any */
     bool observer;
     bool broker;        /* messages of a broker instead of links: nothing is dialled (3.7) */
     bool trust_refused; /* a refused dial proves death (3.13) */
@@ -94,6 +95,11 @@ enum pr_link_end { PR_END_CLOSED = 1, PR_END_RESET, PR_END_TIMEOUT };
 void pr_engine_link_down(pr_engine *, pr_link, enum pr_link_end, pr_time now); /* not after a CLOSE action */
 enum pr_dial_end { PR_DIAL_REFUSED = 1, PR_DIAL_TIMEOUT, PR_DIAL_UNREACHABLE, PR_DIAL_UNRESOLVED };
 void pr_engine_dial_failed(pr_engine *, uint64_t dial, enum pr_dial_end, pr_time now);
+/* The addresses of the name that a DIAL with resolve asked for, as host:port without names; at most 256 are taken. */
+void pr_engine_resolved(pr_engine *, uint64_t dial, const presence_str *addresses, size_t size, pr_time now);
+/* Seeds come and go at run time. Adding one that is there: 0. Removing does not end links. ELIMIT: 1024, ENOMEM. */
+int pr_engine_seed_add(pr_engine *, presence_str address, pr_time now);
+bool pr_engine_seed_remove(pr_engine *, presence_str address, pr_time now); /* false: it was none */
 /* A broker: messages without a link, each for itself; any may be lost, doubled, late or out of order. A member that is
  * up hears all logs, all beats and its own inbox. */
 enum pr_subject_kind {
@@ -148,8 +154,9 @@ typedef struct pr_action {
         } publish;
         struct {
             uint64_t id;
-            char address[PR_ADDRESS_MAX + 1 + 192];
+            char address[PR_ADDRESS_MAX + 1 + 192]; /* host:port; or address:port, a blank, the name it is one of */
             uint32_t timeout_ms;
+            bool resolve; /* do not connect: pr_engine_resolved with its addresses, or dial_failed */
         } dial;
         struct {
             pr_link link;

@@ -37,6 +37,7 @@
 #define PR_ANSWERS_WAITED 8          /* REQs outstanding over a broker */
 #define PR_IGNORED        UINT64_MAX /* a lane of a later protocol */
 #define PR_MAX_AGE        (1ull << 60)
+#define PR_SEEDS_MAX      1024
 
 typedef struct pr_member pr_member;
 typedef struct pr_copy pr_copy;
@@ -70,8 +71,11 @@ typedef struct pr_dial {
 
 typedef struct pr_seed {
     char *address;
-    uint64_t inst; /* last met there */
+    struct pr_seed *name; /* whose address this is, NULL: it was given */
+    uint64_t inst;        /* last met there */
     bool self, tried, reached;
+    bool resolves; /* a name: not dialled itself, but its addresses, as they are now */
+    bool found;    /* among those of the last answer */
     pr_dial dial;
 } pr_seed;
 
@@ -249,8 +253,8 @@ struct pr_engine {
     uint64_t news_clock; /* record clock of the last newcomer */
     uint64_t flushed_at; /* mono */
     bool flush_wanted;
-    pr_seed *seeds;
-    size_t seeds_size;
+    pr_seed **seeds;
+    size_t seeds_size, seeds_room;
     bool seeds_tried;
     int synced;
     pr_twin twins[PR_TWINS_MAX];
@@ -289,7 +293,7 @@ void pr_local_expire(pr_engine *); /* leases that ran out */
 /* ---- action_queue.c ---- */
 int pr_action_send(pr_engine *, pr_link, pr_bytes *); /* takes over the reference when 0 */
 int pr_action_publish(pr_engine *, pr_subject, pr_bytes *);
-int pr_action_dial(pr_engine *, uint64_t id, const char *address, uint32_t timeout_ms);
+int pr_action_dial(pr_engine *, uint64_t id, const pr_dial *);
 void pr_action_close(pr_engine *, pr_link);
 void pr_action_diffs(pr_engine *, pr_diff *list);
 void pr_action_member(pr_engine *, const pr_member *, int status, const char *reason);
@@ -449,6 +453,7 @@ void pr_identity_stop(pr_engine *); /* closes the links of one that yielded */
 /* ---- dialling.c ---- */
 void pr_dial_init(pr_engine *, pr_dial *, pr_member *, pr_seed *);
 void pr_dial_start(pr_engine *); /* seeds */
+void pr_dial_seed(pr_engine *, pr_seed *, uint64_t delay);
 void pr_dial_member(pr_engine *, pr_member *, bool at_once);
 void pr_dial_drop(pr_engine *, pr_dial *); /* its member is forgotten */
 void pr_dial_fire(pr_engine *, pr_dial *);
@@ -459,6 +464,11 @@ const char *pr_dial_address(const pr_dial *);
 /* How an open link to the target ended: counts as a failure when it was young, or ended by an error. */
 void pr_dial_count(pr_dial *, bool young, uint32_t error);
 void pr_dial_seeds_again(pr_engine *, uint64_t inst, bool young, uint32_t error); /* a link to inst ended */
+
+/* ---- seeds.c ---- */
+int pr_seed_new(pr_engine *, presence_str address,
+                pr_seed *name /* NULL: given */); /* dialled by pr_dial_start, or its timer */
+void pr_seeds_free(pr_engine *);
 
 /* ---- broker.c ---- */
 int pr_broker_init(pr_engine *);

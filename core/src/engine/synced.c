@@ -5,13 +5,13 @@
 static bool seeds_tried(const pr_engine *e) {
     if (e->options.broker) return e->broker.listened;
     for (size_t i = 0; i < e->seeds_size; i++)
-        if (!e->seeds[i].tried && !e->seeds[i].self) return false;
+        if (!e->seeds[i]->tried && !e->seeds[i]->self) return false;
     return true;
 }
 
 static bool seed_reached(const pr_engine *e) {
     for (size_t i = 0; i < e->seeds_size; i++)
-        if (e->seeds[i].reached) return true;
+        if (e->seeds[i]->reached) return true;
     return false;
 }
 

@@ -8,7 +8,8 @@
  *   the other end cannot prove that it belongs (prove.c): unreachable.
  *   refused; a connection to itself (a free local port that happened to dial itself) counts as refused.
  *   no route and the like: unreachable. The time-out passes, in the resolver's queue too: timeout.
- *   a name with several addresses: the next one is tried; the end of the last is told.
+ *   a name with several addresses: the next one is tried; the end of the last is told. A name of a seed is only looked
+ * up, and the engine told of all its addresses.
  *   no memory for the connection: unreachable, told through `unmade`.
  */
 #include "driver.h"
@@ -100,8 +101,41 @@ static void set_port(struct sockaddr_storage *address, uint16_t port) {
     if (address->ss_family == AF_INET6) ((struct sockaddr_in6 *)address)->sin6_port = htons(port);
 }
 
+/* All of them, for the engine to dial each. Several protocols of one address are one address. */
+static void keep_found(pr_conn *conn, const struct addrinfo *list) {
+    pr_buffer *found = &conn->rest; /* no bytes come on this one */
+    for (const struct addrinfo *a = list; a; a = a->ai_next) {
+        struct sockaddr_storage address;
+        char text[PR_ADDRESS_MAX + 1];
+        if (a->ai_addrlen > sizeof address) continue;
+        memcpy(&address, a->ai_addr, a->ai_addrlen);
+        set_port(&address, conn->port);
+        if (!pr_socket_text((struct sockaddr *)&address, text, sizeof text)) continue;
+        pr_buffer_append(found, text, strlen(text) + 1);
+    }
+    if (found->failed || found->size == 0) {
+        pr_net_dial_fail(conn, PR_DIAL_UNRESOLVED);
+        return;
+    }
+    conn->notice.resolved = true;
+    pr_net_conn_notice(conn);
+    pr_net_conn_end(conn, 0);
+}
+
+void pr_net_dial_tell_found(pr_conn *conn, pr_engine *engine, pr_time now) {
+    presence_str found[PR_FOUND_MAX];
+    size_t size = 0;
+    const char *at = (const char *)conn->rest.data, *end = at + conn->rest.size;
+    for (; at < end && size < PR_FOUND_MAX; at += strlen(at) + 1) found[size++] = pr_cstr(at);
+    pr_engine_resolved(engine, conn->dial, found, size, now);
+}
+
 void pr_net_dial_resolved(pr_conn *conn, const struct addrinfo *list) {
     bool any = false;
+    if (conn->resolve_only) {
+        keep_found(conn, list);
+        return;
+    }
     for (const struct addrinfo *a = list; a && conn->addresses_size < PR_RESOLVED_MAX; a = a->ai_next) {
         any = true;
         if (a->ai_addrlen > sizeof conn->addresses[0]) continue;
@@ -130,14 +164,19 @@ void pr_net_dial_start(pr_net *net, const pr_action *action) {
     conn->state = PR_CONN_CONNECTING;
     conn->dial = action->as.dial.id;
     conn->timeout_ms = action->as.dial.timeout_ms;
-    if (pr_address_parse(action->as.dial.address, &address, &why) != 0 || address.port_low == 0) {
+    char text[sizeof action->as.dial.address];
+    memcpy(text, action->as.dial.address, sizeof text);
+    char *name = strchr(text, ' '); /* whose address it is: what the other end proves itself to be */
+    if (name) *name++ = 0;
+    if (pr_address_parse(text, &address, &why) != 0 || address.port_low == 0) {
         pr_net_dial_fail(conn, PR_DIAL_UNRESOLVED);
         return;
     }
-    memcpy(conn->host, address.host, sizeof conn->host);
+    snprintf(conn->host, sizeof conn->host, "%s", name ? name : address.host);
     conn->port = address.port_low;
+    conn->resolve_only = action->as.dial.resolve;
     uv_timer_start(&conn->timer, on_timeout, conn->timeout_ms, 0);
-    if (!pr_address_socket(&address, address.port_low, &conn->addresses[0], &size)) {
+    if (conn->resolve_only || !pr_address_socket(&address, address.port_low, &conn->addresses[0], &size)) {
         pr_net_resolve(conn);
     } else if (!address.loopback && !net->beyond) {
         refuse_remote(conn);

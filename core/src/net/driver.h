@@ -21,6 +21,7 @@
 #define PR_STRANGER_MS     100 /* as PR_LINGER_MS, at the end of everything, for links that are no members' */
 #define PR_CONGESTED_STEP  2   /* ms between two looks at a consumer that sweeps wait for */
 #define PR_RESOLVED_MAX    4
+#define PR_FOUND_MAX       256 /* addresses of a seed that is a name */
 #define PR_UNMADE_MAX      32
 #define PR_DESCRIPTORS_MAX 1024
 #define PR_PROVING_MAX     256   /* connections that were accepted and have proven nothing yet */
@@ -40,8 +41,8 @@ enum pr_net_conn_state {
 
 /* What the engine must still be told; told in the next hold, in this order. */
 typedef struct pr_notice {
-    bool listed, up;
-    int dial_end, down; /* enum pr_dial_end, enum pr_link_end; 0 = none */
+    bool listed, up, resolved; /* resolved: the rest of the connection is a list of addresses */
+    int dial_end, down;        /* enum pr_dial_end, enum pr_link_end; 0 = none */
     size_t written;
 } pr_notice;
 
@@ -53,6 +54,7 @@ typedef struct pr_conn {
     uint32_t slot;
     int state, handles; /* handles not closed yet */
     bool started;       /* tcp was made, so it must be closed */
+    bool resolve_only;  /* a name to look up, nothing to connect */
     uv_tcp_t tcp;
     uv_timer_t timer; /* connect time-out, linger, pause */
     uv_connect_t connect;
@@ -194,6 +196,7 @@ void pr_net_refusal_tell(pr_conn *, enum pr_doubt, const char *why);
 void pr_net_dial_start(pr_net *, const pr_action *);
 void pr_net_dial_fail(pr_conn *, int end);                     /* enum pr_dial_end */
 void pr_net_dial_resolved(pr_conn *, const struct addrinfo *); /* NULL: nothing was found */
+void pr_net_dial_tell_found(pr_conn *, pr_engine *, pr_time);  /* locked */
 
 /* resolve.c */
 int pr_net_resolve_init(pr_net *);

@@ -83,6 +83,7 @@ void pr_net_conn_notice(pr_conn *conn) {
 static void tell(pr_conn *conn, pr_time now) {
     pr_engine *engine = conn->net->engine;
     pr_notice *notice = &conn->notice;
+    if (notice->resolved) pr_net_dial_tell_found(conn, engine, now);
     if (notice->dial_end) pr_engine_dial_failed(engine, conn->dial, (enum pr_dial_end)notice->dial_end, now);
     if (notice->up) pr_engine_link_up(engine, conn->id, conn->dial, now);
     if (notice->written) pr_engine_written(engine, conn->id, notice->written, now);
