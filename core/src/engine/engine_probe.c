@@ -9,6 +9,7 @@ static void look(const pr_copy *copy, bool own, pr_engine_log_probe *out) {
     out->own = own;
     out->detached = !own && member == NULL;
     out->up = own || (member != NULL && pr_member_up(member));
+    out->grave = member != NULL && pr_member_grave(member);
     out->returning = member != NULL && pr_member_up(member) && member->returning;
     out->awaited = member != NULL && member->has_version ? member->version : 0;
     out->shown = copy->target;

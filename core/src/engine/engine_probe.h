@@ -14,6 +14,7 @@ typedef struct pr_engine_log_probe {
     bool returning; /* up, and hidden until asof >= V */
     bool shown;     /* the target of its entries */
     bool sweeping;  /* entries whose flag differs from the target may remain */
+    bool grave;     /* of a member that is PERMDOWN or LEFT */
     bool detached;  /* replaced, left or permdown: swept away */
 } pr_engine_log_probe;
 

@@ -1,10 +1,10 @@
-/* The invariants after every event: store == fold of the diffs (P4), logs == histories (P1, P2, P3, P7, P11, P15).
+/* The invariants after every event: store == fold of the diffs (P4), logs == histories (P1, P2, P3, P7, P10, P11, P15).
  *
  * A complete log is compared by size and sum with its origin's at the same version, and entry by entry now and then;
  * one that is not complete entry by entry at every change. The lists of topics are compared when a diff was about them,
  * and all of them now and then; the counts of all topics always. The rest is checked where it happens: P5, P6, P8, P17
- * with each diff (sim_view.c), P19 and wrong accusations in calm histories (sim_world.c), P9, P10, P16 after the faults
- * (sim_history.c).
+ * with each diff (sim_view.c), P19 and wrong accusations in calm histories (sim_world.c), P9, P16 and the storms of P10
+ * after the faults (sim_history.c).
  */
 #include "engine_probe.h"
 #include "sim_state.h"
@@ -220,6 +220,11 @@ static void check_log(pr_sim *sim, sim_process *process, const pr_engine_log_pro
         pr_sim_fail(sim, "P4 host %d shows %zu of the %zu entries of %s, target %d and no sweep pending", process->host,
                     seen->shown, size, history->name, probe->shown);
     if (probe->detached || probe->log == NULL) return;
+    if (probe->grave)
+        pr_sim_fail(sim, "P10 host %d holds %zu entries of %s, which is permdown or left", process->host, size,
+                    history->name);
+    pr_time time = sim_time(sim, process);
+    if (probe->up && pr_engine_deadline(process->engine) > time.mono_ms) seen->up_at = time.boot_ms;
     pr_state state = pr_log_state(probe->log);
     if (state.floor < seen->floor)
         pr_sim_fail(sim, "P7 floor of %s at host %d fell from %llu to %llu", history->name, process->host,
@@ -256,14 +261,42 @@ static void check_own(pr_sim *sim, sim_process *process) {
     }
 }
 
+#define PERMDOWN_LONG 60000u /* ms: longer than packets are late */
+
+static bool only_one_of_its_name(const pr_sim *sim, const sim_history *history) {
+    size_t same = 0;
+    for (size_t i = 0; i < sim->oracle.size; i++) same += strcmp(sim->oracle.histories[i]->name, history->name) == 0;
+    return same == 1;
+}
+
+static bool is_observer(const pr_sim *sim, uint64_t inst) {
+    for (size_t i = 0; i < sim->processes_size; i++)
+        if (sim->processes[i]->inst == inst) return sim->processes[i]->observer;
+    return false;
+}
+
+/* Who was up has advanced within the permdown time before, and is remembered for twice that time since (3.9.3).
+ * Not looked at: short permdown times where packets may be as late as that, and carry an older age than what was heard;
+ * names that several instances had (one that replaced it may be older); who stood still or had no memory. */
+static void check_grave(pr_sim *sim, const sim_process *process, const sim_history *history, const sim_seen_log *seen) {
+    pr_time time = sim_time(sim, process);
+    if (sim->hostile || process->starved || process->waited || seen->up_at == 0) return;
+    if (!sim->calm && process->permdown_ms < PERMDOWN_LONG) return;
+    if (time.boot_ms - seen->up_at + 500 >= process->permdown_ms || !only_one_of_its_name(sim, history)) return;
+    if (is_observer(sim, history->inst)) return;
+    pr_sim_fail(sim, "P7 host %d has no grave of %s, which was up %llu ms ago", process->host, history->name,
+                (unsigned long long)(time.boot_ms - seen->up_at));
+}
+
 /* Dropped, and forgotten with its grave: nothing is remembered of the floor (3.9.3), nor of what was seen to leave; a
  * relay that slept longer than the grave lived brings it back for a moment (P6 and P7 hold per lifetime of a grave). */
-static void forget_floors(const pr_sim *sim, sim_process *process) {
+static void forget_floors(pr_sim *sim, sim_process *process) {
     for (size_t i = 0; i < process->view.size; i++) {
         sim_seen_log *seen = &process->view.logs[i];
         if (seen->floor == 0 || seen->turn == process->turns ||
             pr_engine_probe_remembers(process->engine, sim->oracle.histories[i]->inst))
             continue;
+        check_grave(sim, process, sim->oracle.histories[i], seen);
         seen->floor = 0;
         for (size_t k = 0; k < seen->size; k++) seen->items[k].removed = false;
     }

@@ -157,6 +157,8 @@ static void read_bytes(pr_sim *sim, sim_conn *conn, int side) {
         size_t given = pipe->user.size;
         uint8_t *data = sim_resize(sim, NULL, 0, given + (given == 0));
         if (given > 0) memcpy(data, pipe->user.data + pipe->user.head, given);
+        sim_expected expected;
+        bool segment = sim_frame_expect(sim, process, pipe, &expected);
         more = pr_engine_bytes(process->engine, link, data, given, &consumed, sim_time(sim, process));
         pr_delete(&sim->alloc, data, given + (given == 0));
         if (consumed > given)
@@ -164,7 +166,13 @@ static void read_bytes(pr_sim *sim, sim_conn *conn, int side) {
         else
             sim_bytes_drop(&pipe->user, consumed);
         if (more == 1 && consumed == 0) pr_sim_fail(sim, "%s wants to be called again but took nothing", process->name);
+        bool taken = segment && consumed == expected.fact->size;
+        sim_fact fact = taken ? *expected.fact : (sim_fact){.size = 0};
+        expected.fact = &fact;
+        sim_frame_consumed(pipe, consumed);
         sim_after(sim, process);
+        bool open = process->alive && end->state == SIM_END_OPEN && end->link == link;
+        if (taken && open && sim->failure[0] == 0) sim_frame_taken(sim, process, &expected);
     }
     pipe->retry_at = pipe->user.size > 0 ? sim->now + 1000 : 0;
 }

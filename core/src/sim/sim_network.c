@@ -41,6 +41,8 @@ static void pipe_free(pr_sim *sim, sim_pipe *pipe) {
     bytes_free(sim, &pipe->inbox);
     bytes_free(sim, &pipe->user);
     pr_delete(&sim->alloc, pipe->pieces, pipe->pieces_room * sizeof *pipe->pieces);
+    pr_delete(&sim->alloc, pipe->facts, pipe->facts_room * sizeof *pipe->facts);
+    pr_delete(&sim->alloc, pipe->logs, pipe->logs_room * sizeof *pipe->logs);
     memset(pipe, 0, sizeof *pipe);
 }
 
@@ -105,6 +107,7 @@ void sim_send(pr_sim *sim, sim_process *process, pr_link link, const uint8_t *da
     sim->frames++;
     sim->frame_bytes += size;
     if (sim->trace != NULL) sim_trace_bytes(sim, process, link, data, size);
+    sim_frame_sent(sim, process, conn, side, data, size);
     sim_bytes_append(sim, &conn->pipe[1 - side].queue, data, size);
 }
 
@@ -282,6 +285,7 @@ bool pr_sim_corrupt(pr_sim *sim, int from, int to) {
         if (!between(conn, from, to, &side)) continue;
         sim_bytes *flight = &conn->pipe[1 - side].flight;
         if (flight->size == 0) continue;
+        conn->pipe[1 - side].unfollowed = true;
         flight->data[flight->head + pr_sim_random(sim, flight->size)] ^= (uint8_t)(1u << pr_sim_random(sim, 8));
         sim_say(sim, NULL, "corrupt %d->%d", from, to);
         sim_count_fault(sim, PR_SIM_FAULT_CORRUPT);
@@ -350,6 +354,7 @@ bool pr_sim_forge(pr_sim *sim, int from, int to, const void *data, size_t size) 
             conn->end[1].state == SIM_END_OPEN) {
             sim_bytes_append(sim, &conn->pipe[1 - side].queue, data, size);
             conn->pipe[1 - side].forged += size;
+            conn->pipe[1 - side].unfollowed = true;
             return true;
         }
     }

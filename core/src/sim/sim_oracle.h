@@ -57,7 +57,8 @@ typedef struct sim_seen_log {
     size_t checked_size;
     uint32_t checks; /* every so many, all entries are compared instead of their sum */
     bool was_shown, was_hidden_full;
-    uint64_t turn; /* of the last look: a gap means that the log was dropped meanwhile */
+    uint64_t turn;  /* of the last look: a gap means that the log was dropped meanwhile */
+    uint64_t up_at; /* boot time when it was up last, its timers done; 0: never */
 } sim_seen_log;
 
 #define SIM_TOPICS 64

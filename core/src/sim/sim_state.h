@@ -20,6 +20,21 @@ typedef struct sim_piece {
     size_t size;
 } sim_piece;
 
+/* What one SEND was, for the checks of frames. */
+typedef struct sim_fact {
+    size_t size; /* bytes not read yet */
+    uint64_t inst, reader;
+    const char *to;        /* name of the reader */
+    uint64_t x, T, x2, T2; /* of a segment; of LIVE its w as T2 */
+    bool segment, relayed; /* relayed: not of the sender's own log */
+} sim_fact;
+
+/* A segment about to be read whole, and the state it meets. */
+typedef struct sim_expected {
+    const sim_fact *fact;
+    pr_state before;
+} sim_expected;
+
 /* One direction of a connection. queue: SENDs not yet taken by the kernel; flight: on the way; inbox: in the kernel of
  * the reader; user: read, an incomplete frame. */
 typedef struct sim_pipe {
@@ -29,9 +44,14 @@ typedef struct sim_pipe {
     uint64_t last_at, read_at, retry_at;
     int end; /* enum pr_link_end, as the reader will be told; 0: open */
     uint64_t end_at;
-    bool end_local; /* the reader's own kernel says so: no block holds it up */
-    bool lost;      /* nothing arrives any more */
-    size_t forged;  /* bytes of the queue that its engine did not send */
+    bool end_local;  /* the reader's own kernel says so: no block holds it up */
+    bool lost;       /* nothing arrives any more */
+    size_t forged;   /* bytes of the queue that its engine did not send */
+    bool unfollowed; /* bytes were forged: frames are not checked */
+    sim_fact *facts;
+    size_t facts_head, facts_size, facts_room;
+    uint64_t *logs; /* by index on the wire: whose log */
+    size_t logs_room;
 } sim_pipe;
 
 enum sim_end_state { SIM_END_WAITING = 1, SIM_END_OPEN, SIM_END_CLOSING, SIM_END_DONE };
@@ -67,8 +87,10 @@ struct sim_process {
     uint64_t starve_random;
     uint32_t starve; /* one of so many allocations fails */
     int64_t mono_offset, boot_offset;
-    bool alive, paused, leaving, yielded, dial_only, starved /* at any time */;
+    bool alive, paused, leaving, yielded, dial_only, observer, waited, starved; /* the last two: at any time */
     uint64_t paused_at, leave_by, turns, turn_at;
+    size_t chunk_target[2]; /* own log, replicas */
+    uint32_t permdown_ms;
     pr_sim_counts counts;
     sim_client client;
     sim_view view;
@@ -150,6 +172,14 @@ void sim_broker_draw(pr_sim *, bool damaged);
 void sim_broker_calm(pr_sim *);
 void sim_broker_fault(pr_sim *, int hosts);
 void sim_broker_heal(pr_sim *);
+
+/* ---- sim_frames.c: what each frame of data must be ---- */
+void sim_frame_sent(pr_sim *, const sim_process *, sim_conn *, int side, const uint8_t *data, size_t size);
+/* Before bytes are given to an engine; true: they begin with a whole segment, sim_frame_taken is called after it was
+ * taken. */
+bool sim_frame_expect(const pr_sim *, const sim_process *, const sim_pipe *, sim_expected *out);
+void sim_frame_taken(pr_sim *, const sim_process *, const sim_expected *);
+void sim_frame_consumed(sim_pipe *, size_t size);
 
 /* ---- sim_events.c: what can happen next ---- */
 bool sim_step(pr_sim *, uint64_t until); /* false: nothing happens up to `until` */

@@ -178,6 +178,10 @@ static void make_engine(pr_sim *sim, sim_process *process, uint32_t seeds, uint3
     options.seeds = seed_strings;
     options.seeds_size = count;
     process->dial_only = options.addresses_size == 0;
+    process->observer = options.observer;
+    process->permdown_ms = options.permdown_ms;
+    process->chunk_target[0] = options.own_log.chunk_target;
+    process->chunk_target[1] = options.replica_log.chunk_target;
     int failed = pr_engine_new(&process->alloc, &options, sim_time(sim, process), &process->engine);
     if (failed != 0) {
         pr_sim_fail(sim, "pr_engine_new gives %d", failed);
@@ -287,6 +291,7 @@ void pr_sim_resume(pr_sim *sim, int host, bool slept) {
     process->paused = false;
     if (slept) sim_count_fault(sim, PR_SIM_FAULT_SLEEP);
     if (slept) process->mono_offset -= (int64_t)(sim->now - process->paused_at);
+    process->waited = true;
     sim_say(sim, process, "goes on after %llu ms%s", (unsigned long long)(sim->now - process->paused_at),
             slept ? " of sleep" : "");
 }
