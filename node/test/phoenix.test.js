@@ -175,15 +175,16 @@ for (const [what, text, code] of [
 
 test('what cannot be sent is an error of who sends it', async t => {
   const { url, endpoint, lines } = await serve(t)
-  endpoint.channel('odd', { event: (name, payload, socket) => socket.push('odd', { bytes: Buffer.alloc(1), nothing () {} }[name]) })
+  const odd = { bytes: Buffer.alloc(1), nothing () {}, answer () {} }
+  endpoint.channel('odd', { event: (name, payload, socket) => name === 'answer' ? odd.answer : socket.push('odd', odd[name]) })
   const client = await open(`${url}2.0.0`)
-  for (const name of ['bytes', 'nothing']) {
+  for (const name of Object.keys(odd)) {
     await join(client, 'odd', {})
     await client.next()
     client.say('1', '2', 'odd', name, {})
     assert.deepEqual(await client.next(), ['1', '1', 'odd', 'phx_error', { reason: 'channel_crash' }])
   }
-  assert.deepEqual(lines, Array(2).fill('channel "odd": event failed'))
+  assert.deepEqual(lines, Array(3).fill('channel "odd": event failed'))
 })
 
 test('a reason is text or a whole response', () => {

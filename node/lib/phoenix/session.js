@@ -109,7 +109,9 @@ class Session {
   }
 
   #reply (message, status, response) {
-    if (!this.over) this.connection.push(this.joinRef, message.ref, this.topic, 'phx_reply', { status, response })
+    if (this.over) return
+    const payload = new Raw(`{"status":"${status}","response":${toJson(response)}}`) // or a function would vanish in it
+    this.connection.push(this.joinRef, message.ref, this.topic, 'phx_reply', payload)
   }
 
   #crashed (error) {
