@@ -7,6 +7,7 @@ import builtins
 import json
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +24,9 @@ OPEN = [
     (b"bytes", libpresence.InvalidTopic),
     (None, libpresence.InvalidTopic),
     (5, libpresence.InvalidTopic),
+    (SimpleNamespace(topic=5), libpresence.InvalidTopic),
+    (SimpleNamespace(topic=b"bytes"), libpresence.InvalidTopic),
+    (SimpleNamespace(topic=SimpleNamespace(topic="t")), libpresence.InvalidTopic),
 ]
 BAD_KEYS: list[Any] = ["", "x" * 256, "é" * 128, "a\0b", "\udfff", b"k", None, True, 1.5, object(), ("a",), 10**5000]
 BAD_METAS: list[Any] = [
