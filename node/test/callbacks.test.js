@@ -240,6 +240,19 @@ test('a listener of diff that comes late hears what happens from then on', async
   assert.equal(seen.length, 3)
 })
 
+test('stop waits for no callback that hangs', async t => {
+  let entered
+  const inside = new Promise(resolve => { entered = resolve })
+  const users = await Presence.start({ transport: 'memory', handleDiff () { entered(); return new Promise(() => {}) } })
+  const owner = users.owner()
+  users.ref()
+  users.track(owner, 'room', 'u1')
+  await inside
+  await users.stop({ timeout: 100 })
+  assert.throws(() => users.count('room'), { code: 'CLOSED' })
+  owner.close()
+})
+
 test('callbacks may call every method, also stop', async t => {
   let done
   const ended = new Promise(resolve => { done = resolve })

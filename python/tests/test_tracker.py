@@ -172,6 +172,24 @@ def test_hook_that_hangs(errors: Any) -> None:
         release.set()
 
 
+def test_stop_waits_for_no_hook_that_hangs() -> None:
+    inside, release, late = threading.Event(), threading.Event(), threading.Event()
+
+    def handle_diff(diff: Any) -> None:
+        inside.set()
+        if not release.wait(3 * DEADLINE):
+            late.set()
+
+    try:
+        tracker = Tracker(**LOCAL, handle_diff=handle_diff).start()
+        tracker.track(tracker, "t", "a")
+        assert inside.wait(DEADLINE)
+        tracker.stop(timeout=0.1)
+        assert not late.is_set(), "it hung all the time"
+    finally:
+        release.set()
+
+
 def test_stop_from_a_hook() -> None:
     stopped = threading.Event()
 
