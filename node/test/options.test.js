@@ -26,10 +26,9 @@ test('the error names the option', () => {
 })
 
 test('what is not built yet is refused by name', () => {
-  for (const options of [{ leaveGraceMs: 100 }, { natsUrl: 'x' }]) {
-    assert.throws(() => new Presence(options), { code: 'UNSUPPORTED' })
-  }
+  assert.throws(() => new Presence({ natsUrl: 'x' }), { code: 'UNSUPPORTED' })
   new Presence({ insecure: false, leaveGraceMs: 0 })
+  new Presence({ leaveGraceMs: 100 })
 })
 
 test('beyond loopback only with security', () => {
