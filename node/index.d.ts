@@ -168,6 +168,8 @@ export interface Options extends Hooks {
   listen?: string
   advertise?: string | string[]
   join?: string | string[]
+  /** between two look-ups of the names in join; all addresses of a name are dialled */
+  resolveMs?: number
   transport?: 'mesh' | 'memory' | 'nats'
   heartbeatMs?: number
   suspectMs?: number
@@ -285,6 +287,10 @@ export class Presence<Meta extends object = Record<string, unknown>, Extra exten
   getByKey(topic: Topic, key: Key): Promise<Entry<Meta, Partial<Extra>> | null>
   count(topic: Topic, options?: { metas?: boolean }): number
   topics(): string[]
+  /** Dials these from now on, as those of the option join: host:port, names and ranges too. One that is there stays. */
+  addSeed(addresses: string | string[]): void
+  /** Dials these no longer; links that exist stay. How many of them were seeds. */
+  removeSeed(addresses: string | string[]): number
   /** Oneself first; all: also observers, which are no members. */
   members(options?: { all?: boolean }): Member[]
   stats(): Statistics

@@ -64,6 +64,8 @@ static const struct {
     {"getByKey", pn_get_by_key},
     {"count", pn_count},
     {"topics", pn_topics},
+    {"seedAdd", pn_seed_add},
+    {"seedRemove", pn_seed_remove},
     {"members", pn_members},
     {"stats", pn_stats},
     {"metrics", pn_metrics},

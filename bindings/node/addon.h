@@ -93,6 +93,8 @@ napi_value pn_list(napi_env, napi_callback_info);
 napi_value pn_get_by_key(napi_env, napi_callback_info);
 napi_value pn_count(napi_env, napi_callback_info);
 napi_value pn_topics(napi_env, napi_callback_info);
+napi_value pn_seed_add(napi_env, napi_callback_info);
+napi_value pn_seed_remove(napi_env, napi_callback_info);
 napi_value pn_members(napi_env, napi_callback_info);
 napi_value pn_stats(napi_env, napi_callback_info);
 napi_value pn_metrics(napi_env, napi_callback_info);

@@ -193,3 +193,20 @@ napi_value pn_close(napi_env env, napi_callback_info info) {
     shut(t, 0);
     return NULL;
 }
+
+static napi_value change_seeds(napi_env env, napi_callback_info info, bool add) {
+    napi_value argv[2];
+    char small[1024];
+    size_t size, removed = 0;
+    presence_tracker *tracker = pn_arguments(env, info, 2, argv) ? pn_open_of(env, argv[0]) : NULL;
+    if (tracker == NULL) return pn_number(env, PRESENCE_ECLOSED);
+    char *text = pn_read_text(env, argv[1], small, sizeof(small), &size);
+    if (text == NULL) return pn_number(env, PRESENCE_EINVAL);
+    int code = add ? presence_seed_add(tracker, text) : presence_seed_remove(tracker, text, &removed);
+    if (text != small) free(text);
+    return pn_number(env, code ? code : (double)removed);
+}
+
+/* seedAdd(handle, addresses), seedRemove(handle, addresses) -> how many */
+napi_value pn_seed_add(napi_env env, napi_callback_info info) { return change_seeds(env, info, true); }
+napi_value pn_seed_remove(napi_env env, napi_callback_info info) { return change_seeds(env, info, false); }

@@ -80,4 +80,4 @@ function readOptions (options = {}) {
   return { pairs: [...given].flat(), ours, number }
 }
 
-module.exports = { readOptions, optionOf, HOOKS }
+module.exports = { readOptions, optionOf, optionText, HOOKS }

@@ -7,7 +7,7 @@ const { Tracker } = require('./tracker.js')
 const { Owners, Owner } = require('./owners.js')
 const { Delivery } = require('./delivery.js')
 const { Hooks } = require('./hooks.js')
-const { HOOKS } = require('./options.js')
+const { HOOKS, optionText } = require('./options.js')
 const { failure, checkSignal } = require('./failure.js')
 const { wait, checkTimeout } = require('./waiting.js')
 const { topicText, keyText, metaText, changedText, setOwn, describe, checkOptions } = require('./values.js')
@@ -256,6 +256,10 @@ class Presence extends EventEmitter {
     const name = topicText(topic)
     return this.#tracker.check(native.count(this.#tracker.opened, name, Boolean(metas)), name)
   }
+
+  addSeed (addresses) { this.#tracker.check(native.seedAdd(this.#tracker.opened, optionText('join', addresses))) }
+
+  removeSeed (addresses) { return this.#tracker.check(native.seedRemove(this.#tracker.opened, optionText('join', addresses))) }
 
   topics () { return this.#tracker.check(native.topics(this.#tracker.opened)) }
 

@@ -9,7 +9,7 @@ from typing import Any
 from ._dispatch import Dispatcher
 from ._errors import ForkedError, InvalidArgument, InvalidMeta, NotTracked, PresenceError, StaleRef, WrongState
 from ._native import Core
-from ._options import Options
+from ._options import Options, option_text
 from ._owners import MetaOrFunction, Owner, Owners, Tracked
 from ._single import Single
 from ._types import Entry, Member, Stats, entry_from_row, member_from_row
@@ -167,6 +167,18 @@ class Calls(Single):
         """The presences of a topic as they are held, without fetch."""
         rows = json.loads(self._open().entry_rows(topic_bytes(topic)).text)
         return [entry_from_row(topic_text(topic), row) for row in rows]
+
+    def add_seed(self, addresses: str | Iterable[str]) -> None:
+        """Dials these from now on, as those of the option join: host:port, names and ranges too. One that is there stays."""
+        self._open().seed_add(self._seeds(addresses))
+
+    def remove_seed(self, addresses: str | Iterable[str]) -> int:
+        """Dials these no longer; links that exist stay. How many of them were seeds."""
+        return self._open().seed_remove(self._seeds(addresses))
+
+    @staticmethod
+    def _seeds(addresses: str | Iterable[str]) -> str:
+        return option_text("join", addresses if isinstance(addresses, str) else list(addresses))
 
     def topics(self) -> list[str]:
         """The topics that have a presence."""

@@ -203,6 +203,16 @@ class Core:
             raise PresenceTimeout(f"not synced within {timeout or 600:g} s of virtual time")
         return result
 
+    # ---- seeds ----
+
+    def seed_add(self, addresses: str) -> None:
+        self._check(lib.presence_seed_add(self.pointer, addresses.encode()))
+
+    def seed_remove(self, addresses: str) -> int:
+        removed = _new("size_t *")
+        self._check(lib.presence_seed_remove(self.pointer, addresses.encode(), removed))
+        return int(removed[0])
+
     # ---- owners ----
 
     def owner_open(self, lease_ms: int | None = None) -> int:

@@ -433,3 +433,23 @@ def test_many_changes_on_both_sides(run: Any) -> None:
         await asyncio.wait_for(asyncio.gather(*tasks), DEADLINE)
 
     run(main())
+
+
+def test_seeds_come_and_go_at_run_time(run: Any) -> None:
+    async def main() -> None:
+        async with Presence(name="a", **FAST) as a, Presence(name="b", **FAST) as b:
+            b.add_seed([a.address, "127.0.0.1:9"])
+            await until(lambda: all([one.status for one in member.members()] == ["up"] * 2 for member in (a, b)), "both")
+            assert b.remove_seed(f"{a.address},127.0.0.1:9") == 2
+            assert b.remove_seed(a.address) == 0
+            assert len(b.members()) == 2
+            with pytest.raises(libpresence.AddressError):
+                b.add_seed("nonsense")
+            with pytest.raises(libpresence.Unsupported):
+                b.add_seed("10.0.0.1:7946")
+            with pytest.raises(libpresence.InvalidOption):
+                b.add_seed([3.5])  # type: ignore[list-item]
+        with pytest.raises(libpresence.TrackerClosed):
+            b.add_seed(a.address)
+
+    run(main())
