@@ -162,7 +162,7 @@ afterEach(async () => {
   assert.deepStrictEqual(wrong.splice(0), [])
 })
 
-test('two people on two servers; one server is killed and comes back', async () => {
+test('two people on two servers; one server is killed and comes back', async t => {
   const ada = await open(python, 'Ada')
   const linus = await open(node, 'Linus', PHONE)
   const guest = { 'guest-7': 'busy | C' }
@@ -180,8 +180,10 @@ test('two people on two servers; one server is killed and comes back', async () 
     await judge(linus, `phone-${colorScheme}`)
   }
 
+  const killed = performance.now()
   await node.kill()
   await shows(ada, { Ada: 'online | Python', ...guest })
+  t.diagnostic(`the roster on the other server was right ${Math.round(performance.now() - killed)} ms after the kill`)
   await status(ada, 'node', 'down')
   await linus.waitForSelector('#banner:not([hidden])')
   await judge(linus, 'phone-dark-own-server-killed')
