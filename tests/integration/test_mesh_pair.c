@@ -115,10 +115,15 @@ static void one_seed_gives_the_full_mesh(void **state) {
     for (int i = 1; i < 4; i++) presence_tracker_close(t[i]);
 }
 
+/* Of a member that is down nothing is waited for: here nobody is, however long a frame takes under a sanitizer. */
+static presence_tracker *patient(const char *name, const char *join) {
+    return open_tracker((const char *const[]){"name", name, "join", join, "suspect_ms", "20000", NULL});
+}
+
 static void a_full_state_arrives_whole(void **state) {
     (void)state;
     char address[80];
-    presence_tracker *a = member("a", "");
+    presence_tracker *a = patient("a", "");
     presence_owner owner = open_owner(a);
     static char keys[20000][12];
     static presence_item items[20000];
@@ -127,7 +132,7 @@ static void a_full_state_arrives_whole(void **state) {
         items[i] = (presence_item){S("room"), S(keys[i]), S("{\"status\":\"online\",\"device\":\"phone\"}")};
     }
     assert_int_equal(presence_track_many(a, owner, items, 20000, NULL, NULL), 0);
-    presence_tracker *b = member("b", address_of(a, address));
+    presence_tracker *b = patient("b", address_of(a, address));
     assert_int_equal(presence_wait_synced(b, PATIENCE_MS), 0);
     assert_int_equal(count_metas(b, "room"), 20000);
     presence_tracker_close(b);
