@@ -22,11 +22,10 @@ def metrics(*members: Presence | Tracker) -> str:
         return read_metrics(open_cores())
     cores = []
     for member in members:
-        core = getattr(member, "_core", None) if hasattr(member, "track") else None
-        if core is None:
-            if not hasattr(member, "track"):
-                raise InvalidArgument(f"metrics takes members, not {type(member).__name__}")
+        if not hasattr(member, "_core"):
+            raise InvalidArgument(f"metrics takes members, not {type(member).__name__}")
+        if member._core is None:
             raise WrongState("not started yet")
-        core.check_fork()
-        cores.append(core)
+        member._core.check_fork()
+        cores.append(member._core)
     return read_metrics(cores)

@@ -4,7 +4,7 @@
  *
  * Both members are processes of their own; the attacker is their parent, which stops for nothing. */
 #include "bench_load.h"
-#include "wire.h"
+#include "wire_hello.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
@@ -196,19 +196,8 @@ static void add(pr_buffer *out, const pr_message *message) {
 
 static void add_hello(pr_buffer *out, const char *name, uint64_t inst, uint64_t inc) {
     uint8_t preamble[PR_PREAMBLE_SIZE];
-    static pr_message message;
-    memset(&message, 0, sizeof message);
-    message.type = PR_HELLO;
-    pr_hello *hello = &message.as.hello;
-    strcpy(hello->cluster, "default");
-    strcpy(hello->self.name, name);
-    hello->self.inst = inst;
-    hello->self.inc = inc;
-    hello->self.hb = 1;
-    hello->self.fixed = true;
-    hello->self.proto = 1;
-    hello->self.period_ms = 1000;
-    hello->max_frame = PR_FRAME_MAX;
+    pr_message message = wire_hello(name, inst);
+    message.as.hello.self.inc = inc;
     pr_preamble_write(preamble);
     pr_buffer_append(out, preamble, sizeof preamble);
     add(out, &message);

@@ -1,7 +1,7 @@
 /* A member that knows the secret and lies, over real sockets and real bytes: it can speak for itself alone. */
 #include "tls.h"
 #include "trackers.h"
-#include "wire.h"
+#include "wire_hello.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -83,19 +83,7 @@ static void say(liar *l, const pr_message *message) {
 
 static void say_hello(liar *l, const char *name, uint64_t inst) {
     uint8_t preamble[PR_PREAMBLE_SIZE];
-    pr_message message;
-    memset(&message, 0, sizeof message);
-    message.type = PR_HELLO;
-    pr_hello *hello = &message.as.hello;
-    strcpy(hello->cluster, "default");
-    strcpy(hello->self.name, name);
-    hello->self.inst = inst;
-    hello->self.inc = 5;
-    hello->self.hb = 1;
-    hello->self.fixed = true;
-    hello->self.proto = 1;
-    hello->self.period_ms = 1000;
-    hello->max_frame = PR_FRAME_MAX;
+    pr_message message = wire_hello(name, inst);
     pr_preamble_write(preamble);
     say_bytes(l, preamble, sizeof preamble);
     say(l, &message);

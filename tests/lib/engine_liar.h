@@ -3,7 +3,7 @@
 #define PR_TEST_ENGINE_LIAR_H
 
 #include "engine_world.h"
-#include "wire.h"
+#include "wire_hello.h"
 
 #define LIAR      (NODES - 1) /* the node of the world that has no engine */
 #define LIAR_INST 0x5E1Full
@@ -81,18 +81,8 @@ static inline pr_message liar_message(uint8_t type) {
 
 static inline void liar_hello(liar *l, const char *name) {
     uint8_t preamble[PR_PREAMBLE_SIZE];
-    pr_message message = liar_message(PR_HELLO);
-    pr_hello *hello = &message.as.hello;
-    strcpy(hello->cluster, "default");
-    strcpy(hello->self.name, name);
-    hello->self.inst = LIAR_INST;
-    hello->self.inc = 5;
-    hello->self.hb = 1;
-    hello->self.fixed = true;
-    hello->self.proto = 1;
-    hello->self.features = 0x31;
-    hello->self.period_ms = 1000;
-    hello->max_frame = PR_FRAME_MAX;
+    pr_message message = wire_hello(name, LIAR_INST);
+    message.as.hello.self.features = 0x31;
     pr_preamble_write(preamble);
     liar_say_bytes(l, preamble, sizeof preamble);
     liar_say(l, &message);

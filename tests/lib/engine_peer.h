@@ -3,6 +3,7 @@
 #define PR_TEST_ENGINE_PEER_H
 
 #include "engine_world.h"
+#include "wire_hello.h"
 
 #define EVIL 0xE711ull
 
@@ -124,20 +125,8 @@ static inline void say_preamble(fixture *f) {
 }
 
 static inline pr_message hello_of(const char *name, uint64_t inst) {
-    pr_message message;
-    memset(&message, 0, sizeof message);
-    message.type = PR_HELLO;
-    pr_hello *hello = &message.as.hello;
-    strcpy(hello->cluster, "default");
-    strcpy(hello->self.name, name);
-    hello->self.inst = inst;
-    hello->self.inc = 5;
-    hello->self.hb = 1;
-    hello->self.fixed = true;
-    hello->self.proto = 1;
-    hello->self.features = 0x33;
-    hello->self.period_ms = 1000;
-    hello->max_frame = PR_FRAME_MAX;
+    pr_message message = wire_hello(name, inst);
+    message.as.hello.self.features = 0x33;
     return message;
 }
 
